@@ -1,0 +1,138 @@
+package attune
+
+import (
+	"encoding/json"
+	"slices"
+	"time"
+)
+
+// Pack is a bundle of actions as installed: what pack.yaml says, and the digest of its archive.
+type Pack struct {
+	Ref         string    `json:"ref"`
+	Label       string    `json:"label"`
+	Description string    `json:"description,omitempty"`
+	Version     string    `json:"version"`
+	Author      string    `json:"author,omitempty"`
+	Tags        []string  `json:"tags,omitempty"`
+	Digest      string    `json:"digest"` // SHA-256 of the archive, hexadecimal
+	InstalledAt time.Time `json:"installed_at"`
+}
+
+// Runtime names: the values of runner_type.
+const (
+	RuntimePython = "python"
+	RuntimeShell  = "shell"
+)
+
+// Delivery is how parameters reach an action beside its runtime's own way.
+type Delivery string
+
+// The ways of delivery.
+const (
+	DeliverStdin Delivery = "stdin" // as a document on standard input
+	DeliverFile  Delivery = "file"  // as a document in $ATTUNE_PARAMETER_FILE
+	DeliverEnv   Delivery = "env"   // as PARAM_NAME in the environment
+)
+
+// Format is the form of a parameter document.
+type Format string
+
+// The forms of a parameter document.
+const (
+	FormatJSON   Format = "json"
+	FormatYAML   Format = "yaml"
+	FormatDotenv Format = "dotenv"
+)
+
+// OutputFormat says how a result is read from standard output.
+type OutputFormat string
+
+// The output formats. OutputAuto takes the last line if it is a JSON object or array.
+const (
+	OutputAuto  OutputFormat = "auto"
+	OutputText  OutputFormat = "text"
+	OutputJSON  OutputFormat = "json"
+	OutputYAML  OutputFormat = "yaml"
+	OutputJSONL OutputFormat = "jsonl"
+)
+
+// Action is a script with its metadata, normalised: defaults of the format are filled in and the parameter schema is
+// one complete JSON Schema. An execution keeps the Action it was submitted with.
+type Action struct {
+	Ref         Ref    `json:"ref"`
+	Label       string `json:"label,omitempty"`
+	Description string `json:"description,omitempty"`
+	Runtime     string `json:"runtime"`
+	EntryPoint  string `json:"entry_point"`        // path in the pack, slash-separated: actions/greet.py
+	Function    string `json:"function,omitempty"` // Python: the function's name; "" means run, if there is one
+	Digest      string `json:"digest"`             // of the pack's archive that holds the entry point
+
+	Parameters json.RawMessage `json:"parameters"`       // JSON Schema, type object
+	Output     json.RawMessage `json:"output,omitempty"` // JSON Schema of the result, if promised
+
+	TimeoutSeconds float64           `json:"timeout_seconds,omitempty"` // 0: the worker's default
+	Delivery       Delivery          `json:"parameter_delivery"`
+	Format         Format            `json:"parameter_format"`
+	OutputFormat   OutputFormat      `json:"output_format"`
+	Env            map[string]string `json:"env,omitempty"`
+	Retry          Retry             `json:"retry"`
+	WorkerSelector map[string]string `json:"worker_selector,omitempty"`
+}
+
+// Backoff says how the delay before a further attempt grows.
+type Backoff string
+
+// The kinds of backoff.
+const (
+	BackoffConstant    Backoff = "constant"
+	BackoffLinear      Backoff = "linear"
+	BackoffExponential Backoff = "exponential"
+)
+
+// Retry is an action's policy for ended attempts. The zero value means one attempt.
+type Retry struct {
+	MaxAttempts int           `json:"max_attempts,omitempty"` // in all, the first one counted; 0 is 1
+	Delay       time.Duration `json:"delay,omitempty"`        // nanoseconds; before the second attempt
+	Backoff     Backoff       `json:"backoff,omitempty"`      // "" is constant
+	MaxDelay    time.Duration `json:"max_delay,omitempty"`    // nanoseconds; 0: no bound but an hour
+	On          []Status      `json:"on,omitempty"`           // failed timeout abandoned; empty is failed and timeout
+}
+
+// maxRetryDelay bounds every backoff: a policy can't push an attempt out of sight.
+const maxRetryDelay = time.Hour
+
+// Attempts returns how many attempts the policy allows, at least 1.
+func (r Retry) Attempts() int { return max(1, r.MaxAttempts) }
+
+// After tells whether another attempt follows attempt (from 1) that ended as ended, and after which delay.
+func (r Retry) After(attempt int, ended Status) (time.Duration, bool) {
+	on := r.On
+	if len(on) == 0 {
+		on = []Status{StatusFailed, StatusTimeout}
+	}
+	if attempt >= r.Attempts() || !slices.Contains(on, ended) {
+		return 0, false
+	}
+	limit := maxRetryDelay
+	if r.MaxDelay > 0 {
+		limit = min(limit, r.MaxDelay)
+	}
+	return min(r.grown(attempt, limit), limit), true
+}
+
+func (r Retry) grown(attempt int, limit time.Duration) time.Duration {
+	switch r.Backoff {
+	case BackoffLinear:
+		if r.Delay > limit/time.Duration(attempt) {
+			return limit
+		}
+		return r.Delay * time.Duration(attempt)
+	case BackoffExponential:
+		delay := r.Delay
+		for n := 1; n < attempt && delay < limit; n++ {
+			delay *= 2
+		}
+		return delay
+	}
+	return r.Delay
+}
