@@ -1,0 +1,3 @@
+module github.com/attune-automation/attune
+
+go 1.26.0
