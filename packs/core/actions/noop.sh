@@ -1,0 +1,1 @@
+exit "$PARAM_EXIT_CODE"
