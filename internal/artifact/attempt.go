@@ -1,0 +1,142 @@
+package artifact
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/attune-automation/attune"
+)
+
+// Names of an attempt's own files.
+const (
+	ResultFile = "result.json"
+	TraceFile  = "trace.json"
+	filesDir   = "files"
+)
+
+// LogFile returns the name of a stream's log.
+func LogFile(stream attune.Stream) string { return string(stream) + ".log" }
+
+// Attempt is the directory of one attempt of one execution.
+type Attempt struct {
+	dir    string
+	number int
+}
+
+// FilesDir is the directory that the action gets as $ATTUNE_ARTIFACTS_DIR.
+func (a *Attempt) FilesDir() string { return filepath.Join(a.dir, filesDir) }
+
+// LogPath is where a stream's log is or will be, for Follow.
+func (a *Attempt) LogPath(stream attune.Stream) string { return filepath.Join(a.dir, LogFile(stream)) }
+
+// WriteResult stores the attempt's result as result.json, whole or not at all.
+func (a *Attempt) WriteResult(result json.RawMessage) error { return a.write(ResultFile, result) }
+
+// WriteTrace stores the execution's steps as trace.json, whole or not at all.
+func (a *Attempt) WriteTrace(trace json.RawMessage) error { return a.write(TraceFile, trace) }
+
+// write goes through a temporary name, so that a reader or a crash never meets half a document.
+func (a *Attempt) write(name string, document []byte) error {
+	temporary := filepath.Join(a.dir, "."+name+".new")
+	err := os.WriteFile(temporary, append(bytes.TrimRight(document, "\n"), '\n'), fileMode)
+	if err == nil {
+		err = os.Rename(temporary, filepath.Join(a.dir, name))
+	}
+	if err != nil {
+		err = errors.Join(err, removeIfThere(temporary))
+	}
+	return wrap("write", filepath.Join(a.dir, name), err)
+}
+
+// List returns what the attempt left: logs, result, trace and files, at most MaxFiles of the latter, sorted by name
+// within each kind.
+func (a *Attempt) List() ([]attune.Artifact, error) {
+	var found []attune.Artifact
+	for _, own := range a.ownFiles() {
+		info, err := os.Lstat(filepath.Join(a.dir, own.Name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, wrap("list", own.Name, err)
+		}
+		found = append(found, a.describe(own.Name, own.Type, info))
+	}
+	files, err := a.Collect()
+	return append(found, files.Artifacts...), err
+}
+
+func (a *Attempt) ownFiles() []attune.Artifact {
+	return []attune.Artifact{
+		{Name: LogFile(attune.Stdout), Type: attune.ArtifactLog},
+		{Name: LogFile(attune.Stderr), Type: attune.ArtifactLog},
+		{Name: ResultFile, Type: attune.ArtifactResult},
+		{Name: TraceFile, Type: attune.ArtifactTrace},
+	}
+}
+
+func (a *Attempt) describe(name string, kind attune.ArtifactType, info fs.FileInfo) attune.Artifact {
+	return attune.Artifact{Name: name, Type: kind, Bytes: info.Size(), Attempt: a.number, CreatedAt: info.ModTime()}
+}
+
+// Open opens an artifact by the name that List gives it, for reading. The error wraps fs.ErrNotExist for a name that
+// is none, and names that lead out of the attempt's directory, through "..", an absolute path or a symbolic link, are
+// refused.
+func (a *Attempt) Open(name string) (io.ReadSeekCloser, attune.Artifact, error) {
+	file, described, err := a.open(name)
+	if err != nil {
+		return nil, attune.Artifact{}, wrap("open", name, err)
+	}
+	return file, described, nil
+}
+
+func (a *Attempt) open(name string) (*os.File, attune.Artifact, error) {
+	kind, known := a.typeOf(name)
+	if !known {
+		return nil, attune.Artifact{}, fs.ErrNotExist
+	}
+	root, err := os.OpenRoot(a.dir)
+	if err != nil {
+		return nil, attune.Artifact{}, err
+	}
+	defer root.Close()
+	// Lstat first: opening a FIFO that an action left would wait for a writer that never comes.
+	info, err := root.Lstat(name)
+	if err != nil {
+		return nil, attune.Artifact{}, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, attune.Artifact{}, fs.ErrNotExist
+	}
+	file, err := root.Open(name)
+	if err != nil {
+		return nil, attune.Artifact{}, err
+	}
+	return file, a.describe(name, kind, info), nil
+}
+
+// typeOf tells what a name stands for; names below another attempt's directory stand for nothing here.
+func (a *Attempt) typeOf(name string) (attune.ArtifactType, bool) {
+	own := a.ownFiles()
+	if i := slices.IndexFunc(own, func(f attune.Artifact) bool { return f.Name == name }); i >= 0 {
+		return own[i].Type, true
+	}
+	return attune.ArtifactFile, checkName(name) == "" && filesBelow(name)
+}
+
+func sortAttempts(attempts []*Attempt) {
+	slices.SortFunc(attempts, func(a, b *Attempt) int { return a.number - b.number })
+}
+
+func removeIfThere(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
