@@ -1,0 +1,54 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/attune-automation/attune"
+)
+
+// PutArtifacts stores the rows of what an attempt left; rows that are there already are replaced, because Finish may
+// be repeated.
+func (q *Queries) PutArtifacts(ctx context.Context, executionID int64, worker string, artifacts []attune.Artifact) error {
+	for _, a := range artifacts {
+		_, err := q.exec(ctx, `
+			INSERT INTO artifact (execution_id, attempt, name, type, bytes, worker_name, created_at)
+			VALUES ($1, $2, $3, $4, $5, $6, {now})
+			ON CONFLICT (execution_id, attempt, name) DO UPDATE SET type = excluded.type, bytes = excluded.bytes`,
+			executionID, a.Attempt, a.Name, string(a.Type), a.Bytes, worker)
+		if err != nil {
+			return wrap(err, "store artifact %s of execution %d", a.Name, executionID)
+		}
+	}
+	return nil
+}
+
+// StoredArtifact is an artifact and the worker that has its file.
+type StoredArtifact struct {
+	attune.Artifact
+	Worker string
+}
+
+// Artifacts returns what an execution left, by attempt and name.
+func (q *Queries) Artifacts(ctx context.Context, executionID int64) ([]StoredArtifact, error) {
+	scan := func(row scanner) (a StoredArtifact, err error) {
+		var created int64
+		err = row.Scan(&a.Attempt, &a.Name, (*string)(&a.Type), &a.Bytes, &a.Worker, &created)
+		a.CreatedAt = fromMicros(created)
+		return a, err
+	}
+	artifacts, err := collect(ctx, q, scan, `SELECT attempt, name, type, bytes, worker_name, created_at FROM artifact
+		WHERE execution_id = $1 ORDER BY attempt, name`, executionID)
+	return artifacts, wrap(err, "list the artifacts of execution %d", executionID)
+}
+
+// ExpireArtifacts removes at most limit artifact rows of final executions that are older than age.
+func (q *Queries) ExpireArtifacts(ctx context.Context, age time.Duration, limit int) (int64, error) {
+	n, err := q.exec(ctx, `
+		DELETE FROM artifact WHERE id IN (
+			SELECT a.id FROM artifact a JOIN execution e ON e.id = a.execution_id
+			WHERE a.created_at < {now} - $1
+				AND e.status IN ('completed', 'failed', 'timeout', 'cancelled', 'abandoned')
+			ORDER BY a.created_at LIMIT $2)`, age.Microseconds(), limit)
+	return n, wrap(err, "expire artifact rows")
+}

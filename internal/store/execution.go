@@ -1,0 +1,189 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/attune-automation/attune"
+)
+
+// NewExecution is what Submit stores. Parameters, Env and Context are JSON objects.
+type NewExecution struct {
+	ActionID       int64
+	Action         attune.Ref
+	MaxAttempts    int
+	Class          string
+	IdempotencyKey string // "" for none
+	RequestDigest  string
+	Timeout        time.Duration // 0: the worker's default
+	Trace          bool
+	Parameters     json.RawMessage
+	Env            json.RawMessage
+	Context        json.RawMessage
+}
+
+// InsertExecution stores a requested execution and returns its id.
+func (q *Queries) InsertExecution(ctx context.Context, e NewExecution) (id int64, err error) {
+	err = q.row(ctx, `
+		INSERT INTO execution (action_id, action_ref, status, attempt, max_attempts, class, idempotency_key,
+			request_digest, timeout_us, trace, not_before, published_at, created_at, parameters, env, context)
+		VALUES ($1, $2, 'requested', 1, $3, $4, NULLIF($5, ''), $6, $7, $8, {now}, {now}, {now}, $9, $10, $11)
+		RETURNING id`,
+		e.ActionID, string(e.Action), e.MaxAttempts, e.Class, e.IdempotencyKey, e.RequestDigest,
+		e.Timeout.Microseconds(), e.Trace, []byte(e.Parameters), []byte(e.Env), []byte(e.Context)).Scan(&id)
+	return id, wrap(err, "store an execution of %s", e.Action)
+}
+
+// ByIdempotencyKey returns the id and the request's digest of the execution that was submitted with key, or 0.
+func (q *Queries) ByIdempotencyKey(ctx context.Context, key string) (id int64, digest string, err error) {
+	err = q.row(ctx, `SELECT id, request_digest FROM execution WHERE idempotency_key = $1`, key).Scan(&id, &digest)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, "", nil
+	}
+	return id, digest, wrap(err, "look up the idempotency key")
+}
+
+// ExecutionRow is an execution with what users don't see of it.
+type ExecutionRow struct {
+	attune.Execution
+	ActionID    int64
+	Class       string
+	WorkerID    int64 // 0 before it was placed
+	Incarnation int64
+	Timeout     time.Duration
+	Trace       bool
+	NotBefore   time.Time
+	CancelledBy string
+	Env         json.RawMessage
+	Context     json.RawMessage
+}
+
+// Fence returns what identifies the row's present attempt.
+func (r *ExecutionRow) Fence() attune.Fence {
+	return attune.Fence{ExecutionID: r.ID, Attempt: r.Attempt, WorkerID: r.WorkerID, Incarnation: r.Incarnation}
+}
+
+const executionColumns = `id, action_id, action_ref, status, attempt, max_attempts, class, timeout_us, trace,
+	worker_id, worker_name, incarnation, not_before, created_at, scheduled_at, started_at, finished_at, cancelled_by,
+	exit_code, signal, error_kind, error_message, stdout_bytes, stdout_dropped, stderr_bytes, stderr_dropped,
+	cpu_ms, max_rss_bytes, parameters, env, context, result`
+
+func scanExecution(row scanner) (r ExecutionRow, err error) {
+	var (
+		timeout, notBefore, created  int64
+		worker, incarnation          sql.NullInt64
+		scheduled, started, finished sql.NullInt64
+		cancelledBy, kind, message   sql.NullString
+		parameters, env, bag, result []byte
+		status, ref                  string
+	)
+	err = row.Scan(&r.ID, &r.ActionID, &ref, &status, &r.Attempt, &r.MaxAttempts, &r.Class, &timeout, &r.Trace,
+		&worker, &r.Worker, &incarnation, &notBefore, &created, &scheduled, &started, &finished, &cancelledBy,
+		&r.ExitCode, &r.Signal, &kind, &message, &r.Stdout.Bytes, &r.Stdout.DroppedBytes,
+		&r.Stderr.Bytes, &r.Stderr.DroppedBytes, &r.Resources.CPUMillis, &r.Resources.MaxRSSBytes,
+		&parameters, &env, &bag, &result)
+	if err != nil {
+		return r, err
+	}
+	r.Action, r.Status = attune.Ref(ref), attune.Status(status)
+	r.WorkerID, r.Incarnation, r.CancelledBy = worker.Int64, incarnation.Int64, cancelledBy.String
+	r.Timeout, r.NotBefore, r.CreatedAt = time.Duration(timeout)*time.Microsecond, fromMicros(notBefore), fromMicros(created)
+	r.ScheduledAt, r.StartedAt, r.FinishedAt = fromNullMicros(scheduled), fromNullMicros(started), fromNullMicros(finished)
+	if started.Valid && finished.Valid {
+		ms := (finished.Int64 - started.Int64) / 1000
+		r.DurationMS = &ms
+	}
+	if kind.Valid {
+		r.Error = &attune.Failure{Kind: attune.FailureKind(kind.String), Message: message.String}
+	}
+	r.Parameters, r.Env, r.Context, r.Result = parameters, env, bag, result
+	return r, nil
+}
+
+// Execution returns one execution.
+func (q *Queries) Execution(ctx context.Context, id int64) (ExecutionRow, error) {
+	r, err := scanExecution(q.row(ctx, `SELECT `+executionColumns+` FROM execution WHERE id = $1`, id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return r, attune.Errorf(attune.CodeNotFound,
+			"there is no execution %d: `attune execution list` shows what there is", id)
+	}
+	return r, wrap(err, "load execution %d", id)
+}
+
+// Filter selects executions; zero fields select all.
+type Filter struct {
+	Statuses []attune.Status
+	Action   attune.Ref
+	Pack     string
+	Worker   string
+	Before   int64 // only ids below; 0 for the newest
+	Limit    int
+}
+
+// Executions returns the newest executions that the filter selects, newest first.
+func (q *Queries) Executions(ctx context.Context, f Filter) ([]ExecutionRow, error) {
+	where := []string{"1 = 1"}
+	var args []any
+	add := func(condition string, arg any) {
+		args = append(args, arg)
+		where = append(where, strings.ReplaceAll(condition, "$?", placeholder(len(args))))
+	}
+	if f.Before > 0 {
+		add("id < $?", f.Before)
+	}
+	if f.Action != "" {
+		add("action_ref = $?", string(f.Action))
+	}
+	if f.Pack != "" {
+		add("action_ref LIKE $? ESCAPE '!'", likePrefix(f.Pack+"."))
+	}
+	if f.Worker != "" {
+		add("worker_name = $?", f.Worker)
+	}
+	if len(f.Statuses) > 0 {
+		marks := make([]string, len(f.Statuses))
+		for i, s := range f.Statuses {
+			args = append(args, string(s))
+			marks[i] = placeholder(len(args))
+		}
+		where = append(where, "status IN ("+strings.Join(marks, ", ")+")")
+	}
+	args = append(args, f.Limit)
+	rows, err := collect(ctx, q, scanExecution, `SELECT `+executionColumns+` FROM execution WHERE `+
+		strings.Join(where, " AND ")+` ORDER BY id DESC LIMIT `+placeholder(len(args)), args...)
+	return rows, wrap(err, "list executions")
+}
+
+// HeldBy returns the executions of one status that a worker holds, oldest first.
+func (q *Queries) HeldBy(ctx context.Context, workerID int64, status attune.Status) ([]ExecutionRow, error) {
+	rows, err := collect(ctx, q, scanExecution, `SELECT `+executionColumns+` FROM execution
+		WHERE worker_id = $1 AND status = $2 AND status IN ('scheduled', 'running', 'canceling') ORDER BY id`,
+		workerID, string(status))
+	return rows, wrap(err, "list what worker %d holds", workerID)
+}
+
+func placeholder(n int) string { return "$" + strconv.Itoa(n) }
+
+// likePrefix returns a LIKE pattern, with ! as its escape, for texts that begin with prefix.
+func likePrefix(prefix string) string {
+	return strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(prefix) + "%"
+}
+
+// DeleteExecution removes a final execution with its attempts and artifact rows; it returns false if it is not final.
+func (q *Queries) DeleteExecution(ctx context.Context, id int64) (bool, error) {
+	n, err := q.exec(ctx, `DELETE FROM execution
+		WHERE id = $1 AND status IN ('completed', 'failed', 'timeout', 'cancelled', 'abandoned')`, id)
+	return n > 0, wrap(err, "delete execution %d", id)
+}
+
+// Exists tells whether an execution still has a row.
+func (q *Queries) Exists(ctx context.Context, id int64) (bool, error) {
+	var n int
+	err := q.row(ctx, `SELECT count(*) FROM execution WHERE id = $1`, id).Scan(&n)
+	return n > 0, wrap(err, "look up execution %d", id)
+}

@@ -1,0 +1,89 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/attune-automation/attune"
+)
+
+// WaitingClasses returns the classes of the executions that wait and are due, each once. It jumps from class to class
+// in the index, so its cost is the number of classes and not the number of executions.
+func (q *Queries) WaitingClasses(ctx context.Context) ([]string, error) {
+	classes, err := collect(ctx, q, func(row scanner) (class string, err error) { return class, row.Scan(&class) }, `
+		WITH RECURSIVE class (name) AS (
+			SELECT (SELECT class FROM execution WHERE status = 'requested' ORDER BY class LIMIT 1)
+			UNION ALL
+			SELECT (SELECT e.class FROM execution e WHERE e.status = 'requested' AND e.class > class.name
+				ORDER BY e.class LIMIT 1)
+			FROM class WHERE class.name IS NOT NULL)
+		SELECT name FROM class WHERE name IS NOT NULL`)
+	return classes, wrap(err, "list what waits")
+}
+
+// Waiting is an execution that is to be placed.
+type Waiting struct {
+	ID        int64
+	Action    attune.Ref
+	Attempt   int
+	NotBefore int64 // microseconds
+}
+
+// Due returns the heads of one class's line: at most limit executions, the longest due first.
+func (q *Queries) Due(ctx context.Context, class string, limit int) ([]Waiting, error) {
+	scan := func(row scanner) (w Waiting, err error) {
+		return w, row.Scan(&w.ID, (*string)(&w.Action), &w.Attempt, &w.NotBefore)
+	}
+	due, err := collect(ctx, q, scan, `
+		SELECT id, action_ref, attempt, not_before FROM execution
+		WHERE status = 'requested' AND class = $1 AND not_before <= {now}
+		ORDER BY not_before, id LIMIT $2`, class, limit)
+	return due, wrap(err, "list the head of class %s", class)
+}
+
+// NextDue returns how long it is until an execution that waits for its time is due, and false if there is none.
+func (q *Queries) NextDue(ctx context.Context) (time.Duration, bool, error) {
+	classes, err := q.WaitingClasses(ctx)
+	if err != nil {
+		return 0, false, err
+	}
+	var next time.Duration
+	found := false
+	for _, class := range classes {
+		var us []int64
+		us, err = collect(ctx, q, func(row scanner) (us int64, err error) { return us, row.Scan(&us) }, `
+			SELECT not_before - {now} FROM execution
+			WHERE status = 'requested' AND class = $1 AND not_before > {now} ORDER BY not_before LIMIT 1`, class)
+		if err != nil {
+			return 0, false, wrap(err, "look up the next retry")
+		}
+		if len(us) == 1 && (!found || time.Duration(us[0])*time.Microsecond < next) {
+			next, found = time.Duration(us[0])*time.Microsecond, true
+		}
+	}
+	return next, found, nil
+}
+
+// InClass returns the ids of at most limit executions that wait in a class, due or not.
+func (q *Queries) InClass(ctx context.Context, class string, limit int) ([]int64, error) {
+	ids, err := collect(ctx, q, func(row scanner) (id int64, err error) { return id, row.Scan(&id) },
+		`SELECT id FROM execution WHERE status = 'requested' AND class = $1 ORDER BY not_before, id LIMIT $2`, class, limit)
+	return ids, wrap(err, "list class %s", class)
+}
+
+// Unclaimed returns the executions that have been scheduled for longer than age.
+func (q *Queries) Unclaimed(ctx context.Context, age time.Duration, limit int) ([]ExecutionRow, error) {
+	rows, err := collect(ctx, q, scanExecution, `SELECT `+executionColumns+` FROM execution
+		WHERE status = 'scheduled' AND scheduled_at < {now} - $1 ORDER BY id LIMIT $2`, age.Microseconds(), limit)
+	return rows, wrap(err, "list what was not claimed")
+}
+
+// TakeUnpublished returns the executions of a status whose message is older than age, and marks them as published now,
+// so that of several servers only one repeats a message.
+func (q *Queries) TakeUnpublished(ctx context.Context, status attune.Status, age time.Duration, limit int) ([]ExecutionRow, error) {
+	rows, err := collect(ctx, q, scanExecution, `
+		UPDATE execution SET published_at = {now}
+		WHERE id IN (SELECT id FROM execution WHERE status = $1 AND published_at < {now} - $2 ORDER BY id LIMIT $3)
+		RETURNING `+executionColumns, string(status), age.Microseconds(), limit)
+	return rows, wrap(err, "take the %s executions to publish again", status)
+}

@@ -1,0 +1,119 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"time"
+
+	"github.com/attune-automation/attune"
+)
+
+// The statements below change a status. Each names the status that it starts from and, once a worker has the
+// execution, the fence; each returns whether the row was as named. Only package execution calls them.
+
+// MarkScheduled places a requested execution on a worker.
+func (q *Queries) MarkScheduled(ctx context.Context, id int64, w WorkerRow) (bool, error) {
+	n, err := q.exec(ctx, `
+		UPDATE execution SET status = 'scheduled', worker_id = $2, worker_name = $3, incarnation = $4,
+			scheduled_at = {now}, published_at = {now}
+		WHERE id = $1 AND status = 'requested'`, id, w.ID, w.Name, w.Incarnation)
+	return n > 0, wrap(err, "schedule execution %d", id)
+}
+
+// MarkRunning is a worker's claim of what was placed on it.
+func (q *Queries) MarkRunning(ctx context.Context, f attune.Fence) (bool, error) {
+	n, err := q.exec(ctx, `
+		UPDATE execution SET status = 'running', started_at = {now}
+		WHERE id = $1 AND status = 'scheduled' AND attempt = $2 AND worker_id = $3 AND incarnation = $4`,
+		f.ExecutionID, f.Attempt, f.WorkerID, f.Incarnation)
+	return n > 0, wrap(err, "claim execution %d", f.ExecutionID)
+}
+
+// MarkReleased gives back a scheduled execution that was not claimed.
+func (q *Queries) MarkReleased(ctx context.Context, f attune.Fence) (bool, error) {
+	n, err := q.exec(ctx, `
+		UPDATE execution SET status = 'requested', worker_id = NULL, worker_name = NULL, incarnation = NULL,
+			scheduled_at = NULL, published_at = {now}
+		WHERE id = $1 AND status = 'scheduled' AND attempt = $2 AND worker_id = $3 AND incarnation = $4`,
+		f.ExecutionID, f.Attempt, f.WorkerID, f.Incarnation)
+	return n > 0, wrap(err, "release execution %d", f.ExecutionID)
+}
+
+// MarkFinished ends a live execution for good. The caller has checked that from can become o.Status.
+func (q *Queries) MarkFinished(ctx context.Context, f attune.Fence, from attune.Status, o attune.Outcome) (bool, error) {
+	kind, message := failureColumns(o.Failure)
+	n, err := q.exec(ctx, `
+		UPDATE execution SET status = $6, finished_at = {now}, exit_code = $7, signal = $8, error_kind = $9,
+			error_message = $10, stdout_bytes = $11, stdout_dropped = $12, stderr_bytes = $13, stderr_dropped = $14,
+			cpu_ms = $15, max_rss_bytes = $16, result = $17
+		WHERE id = $1 AND attempt = $2 AND worker_id = $3 AND incarnation = $4 AND status = $5`,
+		f.ExecutionID, f.Attempt, f.WorkerID, f.Incarnation, string(from), string(o.Status), o.ExitCode, o.Signal,
+		kind, message, o.Stdout.Bytes, o.Stdout.DroppedBytes, o.Stderr.Bytes, o.Stderr.DroppedBytes,
+		o.Resources.CPUMillis, o.Resources.MaxRSSBytes, nullBytes(o.Result))
+	return n > 0, wrap(err, "finish execution %d", f.ExecutionID)
+}
+
+// MarkRetried keeps how the running attempt ended as an execution_attempt and requests the next one after delay.
+func (q *Queries) MarkRetried(ctx context.Context, f attune.Fence, o attune.Outcome, delay time.Duration) (bool, error) {
+	kind, message := failureColumns(o.Failure)
+	_, err := q.exec(ctx, `
+		INSERT INTO execution_attempt (execution_id, attempt, status, worker_id, worker_name, incarnation, scheduled_at,
+			started_at, finished_at, exit_code, signal, error_kind, error_message, stdout_bytes, stdout_dropped,
+			stderr_bytes, stderr_dropped, cpu_ms, max_rss_bytes)
+		SELECT id, attempt, $5, worker_id, worker_name, incarnation, scheduled_at, started_at, {now},
+			$6, $7, $8, $9, $10, $11, $12, $13, $14, $15
+		FROM execution
+		WHERE id = $1 AND attempt = $2 AND worker_id = $3 AND incarnation = $4 AND status = 'running'`,
+		f.ExecutionID, f.Attempt, f.WorkerID, f.Incarnation, string(o.Status), o.ExitCode, o.Signal, kind, message,
+		o.Stdout.Bytes, o.Stdout.DroppedBytes, o.Stderr.Bytes, o.Stderr.DroppedBytes,
+		o.Resources.CPUMillis, o.Resources.MaxRSSBytes)
+	if err != nil {
+		return false, wrap(err, "keep attempt %d of execution %d", f.Attempt, f.ExecutionID)
+	}
+	n, err := q.exec(ctx, `
+		UPDATE execution SET status = 'requested', attempt = attempt + 1, not_before = {now} + $5, published_at = {now},
+			worker_id = NULL, worker_name = NULL, incarnation = NULL, scheduled_at = NULL, started_at = NULL
+		WHERE id = $1 AND attempt = $2 AND worker_id = $3 AND incarnation = $4 AND status = 'running'`,
+		f.ExecutionID, f.Attempt, f.WorkerID, f.Incarnation, delay.Microseconds())
+	return n > 0, wrap(err, "retry execution %d", f.ExecutionID)
+}
+
+// MarkCanceling asks the worker of a running execution to end it.
+func (q *Queries) MarkCanceling(ctx context.Context, id int64, by string) (bool, error) {
+	n, err := q.exec(ctx, `UPDATE execution SET status = 'canceling', cancelled_by = $2, published_at = {now}
+		WHERE id = $1 AND status = 'running'`, id, by)
+	return n > 0, wrap(err, "cancel execution %d", id)
+}
+
+// MarkEnded ends an execution that has not begun: cancelled or, if it can never run, failed.
+func (q *Queries) MarkEnded(ctx context.Context, id int64, from, to attune.Status, by string, why attune.Failure) (bool, error) {
+	n, err := q.exec(ctx, `
+		UPDATE execution SET status = $3, finished_at = {now}, cancelled_by = NULLIF($4, ''), error_kind = $5, error_message = $6
+		WHERE id = $1 AND status = $2 AND status IN ('requested', 'scheduled')`,
+		id, string(from), string(to), by, string(why.Kind), why.Message)
+	return n > 0, wrap(err, "end execution %d", id)
+}
+
+// EndedAttempt tells whether this worker's attempt was already kept as an ended one.
+func (q *Queries) EndedAttempt(ctx context.Context, f attune.Fence) (bool, error) {
+	var n int
+	err := q.row(ctx, `SELECT count(*) FROM execution_attempt
+		WHERE execution_id = $1 AND attempt = $2 AND worker_id = $3 AND incarnation = $4`,
+		f.ExecutionID, f.Attempt, f.WorkerID, f.Incarnation).Scan(&n)
+	return n > 0, wrap(err, "look up attempt %d of execution %d", f.Attempt, f.ExecutionID)
+}
+
+func failureColumns(f *attune.Failure) (kind, message sql.NullString) {
+	if f == nil {
+		return kind, message
+	}
+	return sql.NullString{String: string(f.Kind), Valid: true}, sql.NullString{String: f.Message, Valid: true}
+}
+
+func nullBytes(b json.RawMessage) any {
+	if b == nil {
+		return nil
+	}
+	return []byte(b)
+}

@@ -1,0 +1,201 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/attune-automation/attune"
+)
+
+// WorkerRow is a worker with what users don't see of it.
+type WorkerRow struct {
+	attune.Worker
+	Exclusive  bool // takes only what is pinned to it
+	PassedOver bool // let a placed execution lie; gets nothing until it claims something
+	Lapsed     bool // its lease is over, by the database's clock
+}
+
+// Registration is what a worker says of itself when it starts.
+type Registration struct {
+	Name      string
+	Type      string
+	Host      string
+	Runtimes  []attune.Runtime
+	Labels    map[string]string
+	Slots     int
+	Exclusive bool
+	Lease     time.Duration
+}
+
+// RegisterWorker stores a worker that starts: a new row, or a new incarnation of the row that has its name. A worker
+// that was cordoned stays so.
+func (q *Queries) RegisterWorker(ctx context.Context, r Registration) (id, incarnation int64, err error) {
+	labels, err := json.Marshal(r.Labels)
+	if err != nil {
+		return 0, 0, err
+	}
+	err = q.row(ctx, `
+		INSERT INTO worker (name, status, incarnation, worker_type, host, labels, slots, exclusive, passed_over,
+			registered_at, last_heartbeat, lease_until)
+		VALUES ($1, 'active', 1, $2, $3, $4, $5, $6, 0, {now}, {now}, {now} + $7)
+		ON CONFLICT (name) DO UPDATE SET
+			status = CASE worker.status WHEN 'cordoned' THEN 'cordoned' ELSE 'active' END,
+			incarnation = worker.incarnation + 1, worker_type = excluded.worker_type, host = excluded.host,
+			labels = excluded.labels, slots = excluded.slots, exclusive = excluded.exclusive, passed_over = 0,
+			registered_at = excluded.registered_at, last_heartbeat = excluded.last_heartbeat,
+			lease_until = excluded.lease_until
+		RETURNING id, incarnation`,
+		r.Name, r.Type, r.Host, string(labels), r.Slots, r.Exclusive, r.Lease.Microseconds()).Scan(&id, &incarnation)
+	if err != nil {
+		return 0, 0, wrap(err, "register worker %s", r.Name)
+	}
+	return id, incarnation, q.SetRuntimes(ctx, id, r.Runtimes)
+}
+
+// SetRuntimes replaces the capabilities of a worker.
+func (q *Queries) SetRuntimes(ctx context.Context, workerID int64, runtimes []attune.Runtime) error {
+	if _, err := q.exec(ctx, `DELETE FROM runtime WHERE worker_id = $1`, workerID); err != nil {
+		return wrap(err, "clear the runtimes of worker %d", workerID)
+	}
+	for _, r := range runtimes {
+		_, err := q.exec(ctx, `INSERT INTO runtime (worker_id, name, version, path) VALUES ($1, $2, $3, $4)`,
+			workerID, r.Name, r.Version, r.Path)
+		if err != nil {
+			return wrap(err, "store runtime %s of worker %d", r.Name, workerID)
+		}
+	}
+	return nil
+}
+
+// Heartbeat renews the lease of an incarnation. It returns the worker's status, and false if a later incarnation has
+// taken the row or it is gone. A worker that was only silent becomes active again, and one that was passed over gets
+// another chance: it may have let one execution lie and be well, and without work it could never show it.
+func (q *Queries) Heartbeat(ctx context.Context, id, incarnation int64, lease time.Duration) (attune.WorkerStatus, bool, error) {
+	var status string
+	err := q.row(ctx, `
+		UPDATE worker SET last_heartbeat = {now}, lease_until = {now} + $3, passed_over = 0,
+			status = CASE status WHEN 'lost' THEN 'active' ELSE status END
+		WHERE id = $1 AND incarnation = $2 RETURNING status`, id, incarnation, lease.Microseconds()).Scan(&status)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", false, nil
+	}
+	return attune.WorkerStatus(status), err == nil, wrap(err, "renew the lease of worker %d", id)
+}
+
+// SetWorkerStatus changes a worker's status if it is one of from; it returns whether it was.
+func (q *Queries) SetWorkerStatus(ctx context.Context, id int64, to attune.WorkerStatus, from ...attune.WorkerStatus) (bool, error) {
+	args := []any{id, string(to)}
+	marks := make([]string, len(from))
+	for i, status := range from {
+		args = append(args, string(status))
+		marks[i] = placeholder(len(args))
+	}
+	n, err := q.exec(ctx, `UPDATE worker SET status = $2
+		WHERE id = $1 AND status IN (`+strings.Join(marks, ", ")+`)`, args...)
+	return n > 0, wrap(err, "set worker %d %s", id, to)
+}
+
+// MarkWorkerLost marks an incarnation as lost; a later one is left alone.
+func (q *Queries) MarkWorkerLost(ctx context.Context, id, incarnation int64) error {
+	_, err := q.exec(ctx, `UPDATE worker SET status = 'lost'
+		WHERE id = $1 AND incarnation = $2 AND status IN ('active', 'draining')`, id, incarnation)
+	return wrap(err, "mark worker %d as lost", id)
+}
+
+// Deregister marks an incarnation that has ended as inactive; a later incarnation is left alone.
+func (q *Queries) Deregister(ctx context.Context, id, incarnation int64) error {
+	_, err := q.exec(ctx, `UPDATE worker SET lease_until = {now},
+			status = CASE status WHEN 'cordoned' THEN 'cordoned' ELSE 'inactive' END
+		WHERE id = $1 AND incarnation = $2`, id, incarnation)
+	return wrap(err, "deregister worker %d", id)
+}
+
+// DeleteWorker removes a worker's row.
+func (q *Queries) DeleteWorker(ctx context.Context, id int64) error {
+	_, err := q.exec(ctx, `DELETE FROM worker WHERE id = $1`, id)
+	return wrap(err, "delete worker %d", id)
+}
+
+// SetPassedOver marks a worker that let a placed execution lie, or that has claimed one again.
+func (q *Queries) SetPassedOver(ctx context.Context, id int64, passed bool) error {
+	_, err := q.exec(ctx, `UPDATE worker SET passed_over = $2 WHERE id = $1 AND passed_over <> $2`, id, passed)
+	return wrap(err, "mark worker %d as passed over", id)
+}
+
+const workerQuery = `
+	SELECT w.id, w.name, w.status, w.incarnation, w.worker_type, w.host, w.labels, w.slots, w.exclusive, w.passed_over,
+		w.last_heartbeat, w.lease_until < {now},
+		(SELECT count(*) FROM execution e
+			WHERE e.worker_id = w.id AND e.status IN ('scheduled', 'running', 'canceling'))
+	FROM worker w `
+
+func scanWorker(row scanner) (w WorkerRow, err error) {
+	var status, labels string
+	var heartbeat int64
+	err = row.Scan(&w.ID, &w.Name, &status, &w.Incarnation, &w.Type, &w.Host, &labels, &w.Slots, &w.Exclusive,
+		&w.PassedOver, &heartbeat, &w.Lapsed, &w.SlotsUsed)
+	if err != nil {
+		return w, err
+	}
+	w.Status, w.LastHeartbeat = attune.WorkerStatus(status), fromMicros(heartbeat)
+	return w, json.Unmarshal([]byte(labels), &w.Labels)
+}
+
+// Workers returns all workers by name, with their runtimes and the slots in use.
+func (q *Queries) Workers(ctx context.Context) ([]WorkerRow, error) {
+	workers, err := collect(ctx, q, scanWorker, workerQuery+`ORDER BY w.name`)
+	if err != nil {
+		return nil, wrap(err, "list workers")
+	}
+	return workers, q.addRuntimes(ctx, workers)
+}
+
+// Worker returns one worker.
+func (q *Queries) Worker(ctx context.Context, id int64) (WorkerRow, error) {
+	return q.oneWorker(ctx, `WHERE w.id = $1`, id)
+}
+
+// WorkerByName returns the worker that has the name.
+func (q *Queries) WorkerByName(ctx context.Context, name string) (WorkerRow, error) {
+	return q.oneWorker(ctx, `WHERE w.name = $1`, name)
+}
+
+func (q *Queries) oneWorker(ctx context.Context, where string, arg any) (WorkerRow, error) {
+	w, err := scanWorker(q.row(ctx, workerQuery+where, arg))
+	if errors.Is(err, sql.ErrNoRows) {
+		return w, attune.Errorf(attune.CodeNotFound, "there is no worker %v: `attune worker list` shows what there is", arg)
+	}
+	if err != nil {
+		return w, wrap(err, "load worker %v", arg)
+	}
+	one := []WorkerRow{w}
+	err = q.addRuntimes(ctx, one)
+	return one[0], err
+}
+
+func (q *Queries) addRuntimes(ctx context.Context, workers []WorkerRow) error {
+	type capability struct {
+		worker int64
+		attune.Runtime
+	}
+	scan := func(row scanner) (c capability, err error) {
+		return c, row.Scan(&c.worker, &c.Name, &c.Version, &c.Path)
+	}
+	all, err := collect(ctx, q, scan, `SELECT worker_id, name, version, path FROM runtime ORDER BY name`)
+	if err != nil {
+		return wrap(err, "list runtimes")
+	}
+	for i := range workers {
+		workers[i].Runtimes = []attune.Runtime{}
+		for _, c := range all {
+			if c.worker == workers[i].ID {
+				workers[i].Runtimes = append(workers[i].Runtimes, c.Runtime)
+			}
+		}
+	}
+	return nil
+}
