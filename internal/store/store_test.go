@@ -1,0 +1,293 @@
+package store_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/attune-automation/attune"
+	"github.com/attune-automation/attune/internal/store"
+	"github.com/attune-automation/attune/internal/store/storetest"
+)
+
+// raw opens the file of a store behind its back.
+func raw(t *testing.T, dir string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "attune.db")+"?_pragma=busy_timeout(20000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+func insert(t *testing.T, s *store.Store, a store.StoredAction) int64 {
+	t.Helper()
+	var id int64
+	storetest.Write(t, s, func(ctx context.Context, q *store.Queries) (err error) {
+		id, err = q.InsertExecution(ctx, store.NewExecution{
+			ActionID: a.ID, Action: a.Ref, MaxAttempts: 1, Class: `{"runtime":"shell"}`,
+			Parameters: []byte(`{"message":"a\u0000b"}`), Env: []byte(`{}`), Context: []byte(`{}`),
+		})
+		return err
+	})
+	return id
+}
+
+func TestTransitionsInSQLAreThoseOfTheTable(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := storetest.OpenIn(t, dir)
+	action := storetest.PutAction(t, s, storetest.Action("demo.hello"))
+	db := raw(t, dir)
+	for _, from := range attune.Statuses() {
+		for _, to := range attune.Statuses() {
+			id := insert(t, s, action)
+			walk(t, db, id, from)
+			_, err := db.Exec(`UPDATE execution SET status = ? WHERE id = ?`, to, id)
+			if allowed := from == to || from.CanBecome(to); allowed != (err == nil) {
+				t.Errorf("%s to %s: the table says %v, SQL says %v", from, to, allowed, err)
+			}
+		}
+	}
+}
+
+// walk takes a requested execution to a status by legal steps.
+func walk(t *testing.T, db *sql.DB, id int64, to attune.Status) {
+	t.Helper()
+	path := map[attune.Status][]attune.Status{
+		attune.StatusRequested: {},
+		attune.StatusScheduled: {"scheduled"},
+		attune.StatusRunning:   {"scheduled", "running"},
+		attune.StatusCanceling: {"scheduled", "running", "canceling"},
+		attune.StatusCompleted: {"scheduled", "running", "completed"},
+		attune.StatusFailed:    {"scheduled", "running", "failed"},
+		attune.StatusTimeout:   {"scheduled", "running", "timeout"},
+		attune.StatusCancelled: {"cancelled"},
+		attune.StatusAbandoned: {"scheduled", "running", "abandoned"},
+	}
+	for _, status := range path[to] {
+		if _, err := db.Exec(`UPDATE execution SET status = ? WHERE id = ?`, status, id); err != nil {
+			t.Fatalf("walk to %s: %v", to, err)
+		}
+	}
+}
+
+func TestFinalIsFinalInSQL(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := storetest.OpenIn(t, dir)
+	action := storetest.PutAction(t, s, storetest.Action("demo.hello"))
+	db := raw(t, dir)
+	for _, status := range attune.Statuses() {
+		if !status.Final() {
+			continue
+		}
+		id := insert(t, s, action)
+		walk(t, db, id, status)
+		for column, value := range map[string]any{
+			"status": "running", "attempt": 2, "worker_id": 9, "worker_name": "x", "incarnation": 4, "result": []byte("1"),
+			"error_kind": "exit", "error_message": "x", "finished_at": 1, "exit_code": 3, "signal": "SIGKILL",
+		} {
+			_, err := db.Exec(`UPDATE execution SET `+column+` = ? WHERE id = ?`, value, id)
+			if err == nil || !strings.Contains(err.Error(), "final") && !strings.Contains(err.Error(), "illegal") {
+				t.Errorf("%s: changing %s was not refused: %v", status, column, err)
+			}
+		}
+		if _, err := db.Exec(`UPDATE execution SET published_at = 7, cpu_ms = 5 WHERE id = ?`, id); err != nil {
+			t.Errorf("%s: other columns must stay changeable: %v", status, err)
+		}
+	}
+}
+
+func TestExecutionComesBackAsStored(t *testing.T) {
+	t.Parallel()
+	s := storetest.Open(t)
+	id := insert(t, s, storetest.PutAction(t, s, storetest.Action("demo.hello")))
+	got, err := s.Read().Execution(context.Background(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got.Parameters) != `{"message":"a\u0000b"}` || got.Status != attune.StatusRequested || got.Attempt != 1 {
+		t.Errorf("got %+v", got)
+	}
+	_, err = s.Read().Execution(context.Background(), id+1)
+	if attune.ErrorCode(err) != attune.CodeNotFound {
+		t.Errorf("a missing execution: %v", err)
+	}
+}
+
+func TestSeveralProcessesOpenOneNewDirectory(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() { storetest.OpenIn(t, dir) })
+	}
+	wg.Wait()
+}
+
+func TestConcurrentWritersLoseNothing(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	action := storetest.PutAction(t, storetest.OpenIn(t, dir), storetest.Action("demo.hello"))
+	const writers, each = 4, 25
+	var wg sync.WaitGroup
+	for range writers {
+		wg.Go(func() {
+			s := storetest.OpenIn(t, dir)
+			for range each {
+				insert(t, s, action)
+			}
+		})
+	}
+	wg.Wait()
+	rows, err := storetest.OpenIn(t, dir).Read().Executions(context.Background(), store.Filter{Limit: 1000})
+	if err != nil || len(rows) != writers*each {
+		t.Fatalf("%d rows, %v", len(rows), err)
+	}
+}
+
+func TestNewerSchemaIsRefused(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	storetest.OpenIn(t, dir)
+	if _, err := raw(t, dir).Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)`); err != nil {
+		t.Fatal(err)
+	}
+	_, err := store.Open(context.Background(), store.Config{URL: "sqlite:attune.db", Dir: dir, MaxConnections: 1})
+	if attune.ErrorCode(err) != attune.CodeConflict || !strings.Contains(err.Error(), "9999") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestSchemaVersionIsTheNewestMigration(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	storetest.OpenIn(t, dir)
+	files, err := os.ReadDir("migrations/sqlite")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var newest, current int
+	for _, f := range files {
+		if _, err := fmt.Sscanf(f.Name(), "%d_", &newest); err != nil {
+			t.Fatalf("%s: %v", f.Name(), err)
+		}
+	}
+	if err := raw(t, dir).QueryRow(`SELECT max(version_id) FROM goose_db_version`).Scan(&current); err != nil {
+		t.Fatal(err)
+	}
+	// Opening twice must find nothing to do; otherwise schemaVersion is not the newest file's number.
+	if current != newest {
+		t.Errorf("applied %d, newest file %d", current, newest)
+	}
+	storetest.OpenIn(t, dir)
+}
+
+func TestUnreadableDatabaseNamesTheFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "attune.db"), []byte(strings.Repeat("not a database ", 100)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := store.Open(context.Background(), store.Config{URL: "sqlite:attune.db", Dir: dir, MaxConnections: 1})
+	if err == nil || !strings.Contains(err.Error(), "attune.db") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestPacksAndActions(t *testing.T) {
+	t.Parallel()
+	s, ctx := storetest.Open(t), context.Background()
+	first := storetest.PutAction(t, s, storetest.Action("demo.hello"))
+	storetest.Write(t, s, func(ctx context.Context, q *store.Queries) error {
+		return q.PutPack(ctx, attune.Pack{Ref: "demo", Digest: "d0", Version: "1", Label: "Demo", Tags: []string{"a"}})
+	})
+	got, err := s.Read().Action(ctx, "demo.hello")
+	if err != nil || !cmp.Equal(got, first) {
+		t.Errorf("action: %v %s", err, cmp.Diff(first, got))
+	}
+	storetest.Write(t, s, func(ctx context.Context, q *store.Queries) error { return q.DeletePack(ctx, "demo") })
+	if _, err := s.Read().Action(ctx, "demo.hello"); attune.ErrorCode(err) != attune.CodeNotFound {
+		t.Errorf("a removed pack's action is still there: %v", err)
+	}
+	if kept, err := s.Read().ActionVersion(ctx, first.ID); err != nil || kept.Ref != "demo.hello" {
+		t.Errorf("the version that executions keep: %v %v", kept, err)
+	}
+}
+
+func TestPruneKeepsWhatExecutionsNeed(t *testing.T) {
+	t.Parallel()
+	s, ctx := storetest.Open(t), context.Background()
+	used, unused := storetest.Action("adhoc.used"), storetest.Action("adhoc.unused")
+	used.Digest, unused.Digest = "d1", "d2"
+	var usedID int64
+	storetest.Write(t, s, func(ctx context.Context, q *store.Queries) (err error) {
+		for _, a := range []attune.Action{used, unused} {
+			if err := q.PutArchive(ctx, a.Digest, []byte(a.Ref)); err != nil {
+				return err
+			}
+		}
+		if usedID, err = q.PutAction(ctx, used, false); err != nil {
+			return err
+		}
+		_, err = q.PutAction(ctx, unused, false)
+		return err
+	})
+	insert(t, s, store.StoredAction{ID: usedID, Action: used})
+	storetest.Write(t, s, func(ctx context.Context, q *store.Queries) error {
+		n, err := q.Prune(ctx, -1, 10)
+		if n != 2 {
+			t.Errorf("pruned %d rows, want the unused action and its archive", n)
+		}
+		return err
+	})
+	if _, err := s.Read().Archive(ctx, "d1"); err != nil {
+		t.Errorf("the used archive: %v", err)
+	}
+	if _, err := s.Read().Archive(ctx, "d2"); attune.ErrorCode(err) != attune.CodeNotFound {
+		t.Errorf("the unused archive: %v", err)
+	}
+}
+
+func TestListFiltersAndPages(t *testing.T) {
+	t.Parallel()
+	s, ctx := storetest.Open(t), context.Background()
+	a := storetest.PutAction(t, s, storetest.Action("demo.hello"))
+	b := storetest.PutAction(t, s, storetest.Action("demo_x.hello"))
+	for range 3 {
+		insert(t, s, a)
+	}
+	last := insert(t, s, b)
+	for name, test := range map[string]struct {
+		filter store.Filter
+		want   []int64
+	}{
+		"all":        {store.Filter{Limit: 10}, []int64{last, 3, 2, 1}},
+		"page":       {store.Filter{Before: 3, Limit: 1}, []int64{2}},
+		"action":     {store.Filter{Action: "demo_x.hello", Limit: 10}, []int64{last}},
+		"pack":       {store.Filter{Pack: "demo", Limit: 10}, []int64{3, 2, 1}},
+		"underscore": {store.Filter{Pack: "demo_", Limit: 10}, nil},
+		"status":     {store.Filter{Statuses: []attune.Status{"running", "failed"}, Limit: 10}, nil},
+	} {
+		rows, err := s.Read().Executions(ctx, test.filter)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []int64
+		for _, row := range rows {
+			got = append(got, row.ID)
+		}
+		if !cmp.Equal(got, test.want) {
+			t.Errorf("%s: got %v, want %v", name, got, test.want)
+		}
+	}
+}
