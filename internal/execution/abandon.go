@@ -1,0 +1,74 @@
+package execution
+
+import (
+	"context"
+
+	"github.com/attune-automation/attune"
+	"github.com/attune-automation/attune/internal/store"
+)
+
+// Abandon ends an attempt whose worker is lost, or does not know it: by policy it is retried. One that was being
+// cancelled ends as cancelled. The caller has made sure that no process of the attempt is left.
+func (s *Service) Abandon(ctx context.Context, f attune.Fence, why string) (attune.Status, error) {
+	return s.Finish(ctx, f, attune.Outcome{
+		Status:  attune.StatusAbandoned,
+		Failure: &attune.Failure{Kind: attune.FailureWorkerLost, Message: why},
+	}, nil)
+}
+
+// Lose gives back or abandons all that a dead worker holds, up to an incarnation, and returns how many attempts were
+// abandoned. It may be repeated.
+func (s *Service) Lose(ctx context.Context, workerID, incarnation int64, why string) (int, error) {
+	abandoned := 0
+	for _, status := range []attune.Status{attune.StatusScheduled, attune.StatusRunning, attune.StatusCanceling} {
+		rows, err := s.store.Read().HeldBy(ctx, workerID, status)
+		if err != nil {
+			return abandoned, err
+		}
+		for _, row := range rows {
+			if row.Incarnation > incarnation {
+				continue
+			}
+			if err := s.loseOne(ctx, row, why); err != nil {
+				return abandoned, err
+			}
+			if status.Live() {
+				abandoned++
+			}
+		}
+	}
+	return abandoned, nil
+}
+
+func (s *Service) loseOne(ctx context.Context, row store.ExecutionRow, why string) error {
+	if row.Status == attune.StatusScheduled {
+		return s.Release(ctx, row.Fence())
+	}
+	_, err := s.Abandon(ctx, row.Fence(), why)
+	if attune.ErrorCode(err) == attune.CodeStale {
+		return nil // it ended meanwhile, which is what we wanted
+	}
+	return err
+}
+
+// CancelPinned cancels what waits for one worker alone, which is gone for good.
+func (s *Service) CancelPinned(ctx context.Context, workerID int64) error {
+	classes, err := s.store.Read().WaitingClasses(ctx)
+	if err != nil {
+		return err
+	}
+	const by = "attune, because the command that was to run it has ended"
+	why := attune.Failure{Kind: attune.FailureCancelled, Message: cancelledBy(by)}
+	for _, text := range classes {
+		class, err := ParseClass(text)
+		if err != nil {
+			return err
+		}
+		for n := placeBatch; class.Pin == workerID && n == placeBatch; {
+			if n, err = s.endClass(ctx, text, attune.StatusCancelled, by, why); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

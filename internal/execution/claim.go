@@ -1,0 +1,81 @@
+package execution
+
+import (
+	"context"
+
+	"github.com/attune-automation/attune"
+	"github.com/attune-automation/attune/internal/broker"
+	"github.com/attune-automation/attune/internal/store"
+)
+
+// Assignment is what a worker needs to run an attempt that it has claimed.
+type Assignment struct {
+	store.ExecutionRow
+	Action attune.Action // the version that was submitted
+}
+
+// Claim takes a scheduled execution into a slot of the worker that the fence names. It may be repeated until the
+// answer is certain: what this fence has claimed already is answered alike. An attempt that is over, or was placed
+// elsewhere meanwhile, is an error with CodeStale.
+func (s *Service) Claim(ctx context.Context, f attune.Fence) (a Assignment, err error) {
+	var messages []broker.Message
+	err = s.store.Write(ctx, func(q *store.Queries) error {
+		claimed, err := q.MarkRunning(ctx, f)
+		if err != nil {
+			return err
+		}
+		if a.ExecutionRow, err = q.Execution(ctx, f.ExecutionID); err != nil {
+			return err
+		}
+		if a.Fence() != f || !a.Status.Live() {
+			return stale(f, "claim")
+		}
+		action, err := q.ActionVersion(ctx, a.ActionID)
+		if err != nil {
+			return err
+		}
+		a.Action = action.Action
+		if claimed {
+			before := a.ExecutionRow
+			before.Status = attune.StatusScheduled
+			message, err := changed(ctx, q, before, attune.StatusRunning)
+			if err != nil {
+				return err
+			}
+			messages = append(messages, message)
+		}
+		return q.SetPassedOver(ctx, f.WorkerID, false)
+	})
+	if err != nil {
+		return a, err
+	}
+	s.publish(ctx, messages...)
+	return a, nil
+}
+
+// Release gives back a scheduled execution that its worker does not take. One that has moved on is left alone.
+func (s *Service) Release(ctx context.Context, f attune.Fence) error {
+	var released bool
+	var row store.ExecutionRow
+	err := s.store.Write(ctx, func(q *store.Queries) (err error) {
+		if released, err = q.MarkReleased(ctx, f); err != nil || !released {
+			return err
+		}
+		row, err = q.Execution(ctx, f.ExecutionID)
+		return err
+	})
+	if err != nil || !released {
+		return err
+	}
+	s.publish(ctx, requested(row))
+	return nil
+}
+
+// PassOver releases an execution that its worker let lie, and gives that worker nothing until it claims something.
+func (s *Service) PassOver(ctx context.Context, f attune.Fence) error {
+	err := s.store.Write(ctx, func(q *store.Queries) error { return q.SetPassedOver(ctx, f.WorkerID, true) })
+	if err != nil {
+		return err
+	}
+	return s.Release(ctx, f)
+}

@@ -1,0 +1,210 @@
+package execution
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/attune-automation/attune"
+	"github.com/attune-automation/attune/internal/broker"
+	"github.com/attune-automation/attune/internal/store"
+)
+
+// placeBatch bounds how many executions one transaction places, so that other writers get their turn.
+const placeBatch = 200
+
+// Reach tells whether the caller's broker reaches a worker; nil reaches all.
+type Reach func(store.WorkerRow) bool
+
+// Schedule places executions that wait on workers with free slots: of each class that some worker suits the heads,
+// oldest first. It returns how many it placed; as many as placeBatch means that there may be more.
+func (s *Service) Schedule(ctx context.Context, reach Reach) (int, error) {
+	// Most wake-ups find nothing to place: looking first keeps them from taking the writer's lock.
+	plan, err := plan(ctx, s.store.Read(), reach)
+	if err != nil || len(plan) == 0 {
+		return 0, err
+	}
+	var messages []broker.Message
+	err = s.store.Write(ctx, func(q *store.Queries) error {
+		messages, err = place(ctx, q, reach)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	s.publish(ctx, messages...)
+	return len(messages), nil
+}
+
+// More tells whether Schedule, having placed n, may find more to place at once.
+func More(n int) bool { return n >= placeBatch }
+
+func place(ctx context.Context, q *store.Queries, reach Reach) ([]broker.Message, error) {
+	placements, err := plan(ctx, q, reach)
+	if err != nil {
+		return nil, err
+	}
+	var messages []broker.Message
+	for _, p := range placements {
+		ok, err := q.MarkScheduled(ctx, p.execution.ID, p.worker.WorkerRow)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			continue
+		}
+		messages = append(messages, scheduled(attune.Fence{
+			ExecutionID: p.execution.ID, Attempt: p.execution.Attempt,
+			WorkerID: p.worker.ID, Incarnation: p.worker.Incarnation,
+		}))
+	}
+	return messages, nil
+}
+
+type placement struct {
+	execution store.Waiting
+	worker    *candidate
+}
+
+// candidate is a worker with the slots that the plan has not given away yet.
+type candidate struct {
+	store.WorkerRow
+	free int
+}
+
+// line is one class that waits, with the workers that suit it.
+type line struct {
+	due     []store.Waiting
+	workers []*candidate
+}
+
+func plan(ctx context.Context, q *store.Queries, reach Reach) ([]placement, error) {
+	classes, err := q.WaitingClasses(ctx)
+	if err != nil || len(classes) == 0 {
+		return nil, err
+	}
+	candidates, err := candidates(ctx, q, reach)
+	if err != nil || len(candidates) == 0 {
+		return nil, err
+	}
+	var lines []*line
+	for _, text := range classes {
+		class, err := ParseClass(text)
+		if err != nil {
+			return nil, err
+		}
+		l := &line{}
+		free := 0
+		for _, c := range candidates {
+			if class.Suits(c.WorkerRow) {
+				l.workers = append(l.workers, c)
+				free += c.free
+			}
+		}
+		if free == 0 {
+			continue
+		}
+		if l.due, err = q.Due(ctx, text, min(free, placeBatch)); err != nil {
+			return nil, err
+		}
+		lines = append(lines, l)
+	}
+	return assign(lines), nil
+}
+
+// candidates returns the workers that may be given something now.
+func candidates(ctx context.Context, q *store.Queries, reach Reach) ([]*candidate, error) {
+	workers, err := q.Workers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var able []*candidate
+	for _, w := range workers {
+		free := w.Slots - w.SlotsUsed
+		if w.Status == attune.WorkerActive && !w.PassedOver && free > 0 && (reach == nil || reach(w)) {
+			able = append(able, &candidate{w, free})
+		}
+	}
+	return able, nil
+}
+
+// assign gives the longest due execution of all lines a slot on the freest worker that suits it, again and again.
+func assign(lines []*line) []placement {
+	type waiting struct {
+		store.Waiting
+		line *line
+	}
+	var all []waiting
+	for _, l := range lines {
+		for _, w := range l.due {
+			all = append(all, waiting{w, l})
+		}
+	}
+	slices.SortFunc(all, func(a, b waiting) int {
+		return cmp.Or(cmp.Compare(a.NotBefore, b.NotBefore), cmp.Compare(a.ID, b.ID))
+	})
+	var placements []placement
+	for _, w := range all {
+		if len(placements) == placeBatch {
+			break
+		}
+		freest := slices.MaxFunc(w.line.workers, func(a, b *candidate) int { return cmp.Compare(a.free, b.free) })
+		if freest.free == 0 {
+			continue
+		}
+		freest.free--
+		placements = append(placements, placement{w.Waiting, freest})
+	}
+	return placements
+}
+
+// Reject fails the executions of classes that can never run: those pinned to a worker that is no more. It returns how
+// many it failed.
+func (s *Service) Reject(ctx context.Context) (int, error) {
+	classes, err := s.store.Read().WaitingClasses(ctx)
+	if err != nil {
+		return 0, err
+	}
+	total := 0
+	for _, text := range classes {
+		class, err := ParseClass(text)
+		if err != nil {
+			return total, err
+		}
+		if class.Pin == 0 {
+			continue
+		}
+		_, err = s.store.Read().Worker(ctx, class.Pin)
+		if attune.ErrorCode(err) != attune.CodeNotFound {
+			if err != nil {
+				return total, err
+			}
+			continue
+		}
+		n, err := s.endClass(ctx, text, attune.StatusFailed, "", attune.Failure{
+			Kind: attune.FailureUnschedulable, Message: "the worker that alone might run it is gone: run it again",
+		})
+		total += n
+		if err != nil {
+			return total, err
+		}
+	}
+	return total, nil
+}
+
+// endClass ends all executions that wait in a class.
+func (s *Service) endClass(ctx context.Context, class string, to attune.Status, by string, why attune.Failure) (int, error) {
+	ids, err := s.store.Read().InClass(ctx, class, placeBatch)
+	if err != nil {
+		return 0, err
+	}
+	ended := 0
+	for _, id := range ids {
+		_, err := s.endWaiting(ctx, id, to, by, why)
+		if err != nil {
+			return ended, err
+		}
+		ended++
+	}
+	return ended, nil
+}

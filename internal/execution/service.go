@@ -1,0 +1,85 @@
+package execution
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/attune-automation/attune"
+	"github.com/attune-automation/attune/internal/broker"
+	"github.com/attune-automation/attune/internal/store"
+)
+
+// Config is what a Service works on.
+type Config struct {
+	Store  *store.Store
+	Broker broker.Broker
+	Logger *slog.Logger
+}
+
+// Service makes the transitions. It keeps no state of its own and is safe for concurrent use.
+type Service struct {
+	store  *store.Store
+	broker broker.Broker
+	log    *slog.Logger
+}
+
+// New returns a Service.
+func New(cfg Config) *Service {
+	return &Service{store: cfg.Store, broker: cfg.Broker, log: cfg.Logger}
+}
+
+// publish sends what a committed transaction announces. Failing is not an error: the sweep, or the reader's own poll
+// of the row, makes up for it. A placement that no queue took is given back at once.
+func (s *Service) publish(ctx context.Context, messages ...broker.Message) {
+	// The commit has happened: a caller that goes away must not keep its message from going out.
+	ctx = context.WithoutCancel(ctx)
+	for _, m := range messages {
+		err := s.broker.Publish(ctx, m)
+		switch placed, scheduled := m.Envelope.Payload.(broker.ExecutionScheduled); {
+		case err == nil:
+		case !errors.Is(err, broker.ErrUnroutable):
+			s.log.Warn("message not published, the sweep repeats it", "type", m.Envelope.MessageType, "error", err)
+		case scheduled:
+			s.releaseUnroutable(ctx, placed)
+		default:
+			s.log.Debug("nobody takes the message, the worker reads the row", "type", m.Envelope.MessageType)
+		}
+	}
+}
+
+func (s *Service) releaseUnroutable(ctx context.Context, m broker.ExecutionScheduled) {
+	fence := attune.Fence{ExecutionID: m.ExecutionID, Attempt: m.Attempt, WorkerID: m.WorkerID, Incarnation: m.Incarnation}
+	if err := s.PassOver(ctx, fence); err != nil {
+		s.log.Warn("a placement that no queue took stays scheduled until the sweep", "execution", m.ExecutionID, "error", err)
+	}
+}
+
+func requested(row store.ExecutionRow) broker.Message {
+	return broker.Requested(broker.ExecutionRequested{ExecutionID: row.ID, ActionRef: row.Action})
+}
+
+func scheduled(f attune.Fence) broker.Message {
+	return broker.Scheduled(broker.ExecutionScheduled{
+		ExecutionID: f.ExecutionID, Attempt: f.Attempt, WorkerID: f.WorkerID, Incarnation: f.Incarnation,
+	})
+}
+
+func cancelRequest(row store.ExecutionRow) broker.Message {
+	return broker.CancelRequested(row.WorkerID, broker.ExecutionCancelRequested{ExecutionID: row.ID, Attempt: row.Attempt})
+}
+
+// changed announces the transition of row, as it was before, to another status; its time is the database's.
+func changed(ctx context.Context, q *store.Queries, row store.ExecutionRow, to attune.Status) (broker.Message, error) {
+	now, err := q.Now(ctx)
+	return broker.StatusChanged(broker.ExecutionStatusChanged{
+		ExecutionID: row.ID, ActionRef: row.Action, Attempt: row.Attempt,
+		PreviousStatus: row.Status, NewStatus: to, ChangedAt: now,
+	}), err
+}
+
+// stale is what a writer is told whose attempt is no longer the row's.
+func stale(f attune.Fence, doing string) error {
+	return attune.Errorf(attune.CodeStale, "%s execution %d: attempt %d on incarnation %d of worker %d is over",
+		doing, f.ExecutionID, f.Attempt, f.Incarnation, f.WorkerID)
+}

@@ -1,0 +1,117 @@
+package execution
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/attune-automation/attune"
+	"github.com/attune-automation/attune/internal/store"
+)
+
+// Submission is a checked request for an action to be run.
+type Submission struct {
+	Action   attune.Action
+	ActionID int64  // row of the installed action; 0 for a script, whose files are Archive
+	Archive  []byte // of a script
+
+	Parameters     json.RawMessage // an object that the action's schema accepts; defaults are merged by the worker
+	Env            json.RawMessage // object of strings
+	Context        json.RawMessage // object
+	Timeout        time.Duration   // 0: the action's, else the worker's
+	Pin            int64           // the only worker that may take it; 0 for any
+	Trace          bool
+	IdempotencyKey string
+	RequestDigest  string // of the whole request, to tell a repetition from a reuse of the key
+}
+
+// Submit stores an execution and announces it. When its idempotency key was used by the same request before, it
+// returns that execution and false.
+func (s *Service) Submit(ctx context.Context, sub Submission) (row store.ExecutionRow, created bool, err error) {
+	err = s.store.Write(ctx, func(q *store.Queries) error {
+		row, created, err = submit(ctx, q, sub)
+		return err
+	})
+	if err != nil {
+		return row, false, err
+	}
+	if created {
+		s.publish(ctx, requested(row))
+	}
+	return row, created, nil
+}
+
+func submit(ctx context.Context, q *store.Queries, sub Submission) (row store.ExecutionRow, created bool, err error) {
+	if sub.IdempotencyKey != "" {
+		id, digest, err := q.ByIdempotencyKey(ctx, sub.IdempotencyKey)
+		if err != nil {
+			return row, false, err
+		}
+		if id != 0 && digest != sub.RequestDigest {
+			return row, false, attune.Errorf(attune.CodeConflict,
+				"the idempotency key %q was used for another request (execution %d): use a new key", sub.IdempotencyKey, id)
+		}
+		if id != 0 {
+			row, err = q.Execution(ctx, id)
+			return row, false, err
+		}
+	}
+	if sub.ActionID == 0 {
+		if sub.ActionID, err = storeScript(ctx, q, sub); err != nil {
+			return row, false, err
+		}
+	}
+	id, err := q.InsertExecution(ctx, newRow(sub))
+	if err != nil {
+		return row, false, err
+	}
+	row, err = q.Execution(ctx, id)
+	return row, true, err
+}
+
+func storeScript(ctx context.Context, q *store.Queries, sub Submission) (int64, error) {
+	if err := q.PutArchive(ctx, sub.Action.Digest, sub.Archive); err != nil {
+		return 0, err
+	}
+	return q.PutAction(ctx, sub.Action, false)
+}
+
+func newRow(sub Submission) store.NewExecution {
+	class := Class{Runtime: sub.Action.Runtime, Selector: sub.Action.WorkerSelector, Pin: sub.Pin}
+	return store.NewExecution{
+		ActionID: sub.ActionID, Action: sub.Action.Ref, MaxAttempts: sub.Action.Retry.Attempts(), Class: class.String(),
+		IdempotencyKey: sub.IdempotencyKey, RequestDigest: sub.RequestDigest, Timeout: sub.Timeout, Trace: sub.Trace,
+		Parameters: orEmpty(sub.Parameters), Env: orEmpty(sub.Env), Context: orEmpty(sub.Context),
+	}
+}
+
+func orEmpty(object json.RawMessage) json.RawMessage {
+	if len(object) == 0 {
+		return json.RawMessage("{}")
+	}
+	return object
+}
+
+// Rerun submits a new execution with the same version of the action and the same input as an earlier one.
+func (s *Service) Rerun(ctx context.Context, id, pin int64) (row store.ExecutionRow, err error) {
+	err = s.store.Write(ctx, func(q *store.Queries) error {
+		old, err := q.Execution(ctx, id)
+		if err != nil {
+			return err
+		}
+		action, err := q.ActionVersion(ctx, old.ActionID)
+		if err != nil {
+			return err
+		}
+		row, _, err = submit(ctx, q, Submission{
+			Action: action.Action, ActionID: action.ID, Parameters: old.Parameters, Env: old.Env, Context: old.Context,
+			Timeout: old.Timeout, Trace: old.Trace, Pin: pin,
+		})
+		return err
+	})
+	if err != nil {
+		return row, err
+	}
+	s.publish(ctx, requested(row))
+	return row, nil
+}

@@ -1,0 +1,53 @@
+package execution
+
+import (
+	"context"
+	"time"
+
+	"github.com/attune-automation/attune"
+	"github.com/attune-automation/attune/internal/broker"
+	"github.com/attune-automation/attune/internal/store"
+)
+
+// sweepBatch bounds what one sweep reads at a time.
+const sweepBatch = 200
+
+// Republish sends again the messages of executions that stay scheduled or canceling for longer than age: whoever
+// should have got the first one may have missed it. Of several servers only one sends each.
+func (s *Service) Republish(ctx context.Context, age time.Duration) (int, error) {
+	var messages []broker.Message
+	err := s.store.Write(ctx, func(q *store.Queries) error {
+		placed, err := q.TakeUnpublished(ctx, attune.StatusScheduled, age, sweepBatch)
+		if err != nil {
+			return err
+		}
+		for _, row := range placed {
+			messages = append(messages, scheduled(row.Fence()))
+		}
+		canceling, err := q.TakeUnpublished(ctx, attune.StatusCanceling, age, sweepBatch)
+		for _, row := range canceling {
+			messages = append(messages, cancelRequest(row))
+		}
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	s.publish(ctx, messages...)
+	return len(messages), nil
+}
+
+// ReleaseUnclaimed gives back what its worker has not claimed for longer than age, and passes that worker over.
+func (s *Service) ReleaseUnclaimed(ctx context.Context, age time.Duration) (int, error) {
+	rows, err := s.store.Read().Unclaimed(ctx, age, sweepBatch)
+	if err != nil {
+		return 0, err
+	}
+	for i, row := range rows {
+		s.log.Warn("placed but not claimed: given back, its worker is passed over", "execution", row.ID, "worker", deref(row.Worker))
+		if err := s.PassOver(ctx, row.Fence()); err != nil {
+			return i, err
+		}
+	}
+	return len(rows), nil
+}

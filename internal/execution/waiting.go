@@ -1,0 +1,48 @@
+package execution
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/attune-automation/attune"
+	"github.com/attune-automation/attune/internal/store"
+)
+
+// WaitingFor derives why an execution has not begun, from the workers there are; nil when it has, or has been placed.
+func WaitingFor(row store.ExecutionRow, workers []store.WorkerRow, now time.Time) *attune.Waiting {
+	if row.Status != attune.StatusRequested {
+		return nil
+	}
+	if row.NotBefore.After(now) {
+		return &attune.Waiting{
+			Reason: attune.WaitRetry, Since: row.CreatedAt,
+			Message: fmt.Sprintf("attempt %d of %d begins at %s", row.Attempt, row.MaxAttempts, row.NotBefore.Format(time.RFC3339)),
+		}
+	}
+	waiting := &attune.Waiting{Reason: attune.WaitWorker, Since: row.NotBefore}
+	class, err := ParseClass(row.Class)
+	if err != nil {
+		waiting.Message = err.Error()
+		return waiting
+	}
+	suited, active := 0, 0
+	for _, w := range workers {
+		if !class.Suits(w) {
+			continue
+		}
+		suited++
+		if w.Status == attune.WorkerActive && !w.PassedOver {
+			active++
+		}
+	}
+	switch {
+	case active > 0:
+		waiting.Reason = attune.WaitSlot
+		waiting.Message = fmt.Sprintf("all slots are taken on the %d workers that could run it", active)
+	case suited > 0:
+		waiting.Message = fmt.Sprintf("of the %d workers that offer %s none is active now", suited, class.describe())
+	default:
+		waiting.Message = fmt.Sprintf("no worker offers %s", class.describe())
+	}
+	return waiting
+}

@@ -1,0 +1,50 @@
+package scheduler
+
+import (
+	"context"
+	"time"
+
+	"github.com/attune-automation/attune/internal/execution"
+)
+
+// assign places what waits: when a message wakes it, when a retry is due, and once a second in any case.
+func (s *Scheduler) assign(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.wake:
+		case <-timer.C:
+		}
+		if err := s.place(ctx); err != nil && ctx.Err() == nil {
+			s.log.Error("placing failed, it is repeated", "error", err)
+		}
+		timer.Reset(s.pause(ctx))
+	}
+}
+
+func (s *Scheduler) place(ctx context.Context) error {
+	for {
+		n, err := s.cfg.Executions.Schedule(ctx, s.cfg.Reach)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			s.log.Debug("placed", "executions", n)
+		}
+		if !execution.More(n) {
+			return nil
+		}
+	}
+}
+
+// pause is the time until the next retry is due, at most poll.
+func (s *Scheduler) pause(ctx context.Context) time.Duration {
+	next, found, err := s.cfg.Store.Read().NextDue(ctx)
+	if err != nil || !found {
+		return poll // place reports an error that lasts
+	}
+	return min(poll, max(next, time.Millisecond))
+}

@@ -1,0 +1,68 @@
+package scheduler
+
+import (
+	"context"
+	"time"
+
+	"github.com/attune-automation/attune"
+	"github.com/attune-automation/attune/internal/store"
+)
+
+// rescuer returns the chore that ends what lost workers held. Silence is judged by the database's clock, and only
+// after this process has itself seen the database for a whole lease: an outage must not look like many deaths.
+func (s *Scheduler) rescuer() func(context.Context) error {
+	var seenSince time.Time
+	return func(ctx context.Context) error {
+		workers, err := s.cfg.Store.Read().Workers(ctx)
+		if err != nil {
+			seenSince = time.Time{}
+			return err
+		}
+		if seenSince.IsZero() {
+			seenSince = time.Now()
+		}
+		for _, w := range workers {
+			dead, err := s.dead(ctx, w, time.Since(seenSince))
+			if err != nil {
+				return err
+			}
+			if dead {
+				if err := s.rescue(ctx, w); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+}
+
+// dead tells whether the worker can't be running any more, although its row says so or rows are still with it.
+func (s *Scheduler) dead(ctx context.Context, w store.WorkerRow, seen time.Duration) (bool, error) {
+	if w.Status == attune.WorkerInactive && w.SlotsUsed == 0 {
+		return false, nil
+	}
+	if s.cfg.Bury != nil {
+		return s.cfg.Bury(ctx, w)
+	}
+	if w.Status == attune.WorkerLost && w.SlotsUsed == 0 {
+		return false, nil
+	}
+	return w.Lapsed && seen >= s.cfg.Lease, nil
+}
+
+func (s *Scheduler) rescue(ctx context.Context, w store.WorkerRow) error {
+	n, err := s.cfg.Executions.Lose(ctx, w.ID, w.Incarnation, "worker "+w.Name+" was lost while it ran this")
+	if err != nil {
+		return err
+	}
+	s.log.Warn("worker lost", "worker", w.Name, "incarnation", w.Incarnation, "abandoned", n)
+	if w.Exclusive {
+		if err := s.cfg.Executions.CancelPinned(ctx, w.ID); err != nil {
+			return err
+		}
+		return s.cfg.Store.Write(ctx, func(q *store.Queries) error { return q.DeleteWorker(ctx, w.ID) })
+	}
+	return s.cfg.Store.Write(ctx, func(q *store.Queries) error {
+		return q.MarkWorkerLost(ctx, w.ID, w.Incarnation)
+	})
+}

@@ -1,0 +1,96 @@
+// Package scheduler owns the chores that keep executions moving: placing what waits, publishing again what was lost,
+// giving back what was not claimed, rescuing what a lost worker held, and removing what is past its retention.
+//
+// A server, and the embedded shape's process, run one Scheduler each; any number may run on one database, because
+// every chore is a compare-and-set. It places from the table, not from messages: they only wake it. It never runs an
+// action and never talks to a worker.
+package scheduler
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/attune-automation/attune/internal/broker"
+	"github.com/attune-automation/attune/internal/execution"
+	"github.com/attune-automation/attune/internal/store"
+)
+
+// Config says on what and how often the chores work. Zero durations take the defaults.
+type Config struct {
+	Store      *store.Store
+	Broker     broker.Broker
+	Executions *execution.Service
+	Logger     *slog.Logger
+
+	// Reach tells whether this process's broker reaches a worker; nil reaches all.
+	Reach execution.Reach
+	// Bury tells whether a worker is dead, after having ended what it left on this host. nil goes by the lease.
+	Bury func(context.Context, store.WorkerRow) (dead bool, err error)
+
+	RepublishAfter time.Duration // a scheduled or canceling row's message is repeated, 10 s
+	ClaimWithin    time.Duration // then a scheduled row is given back, 30 s
+	SweepInterval  time.Duration // 2 s
+	RescueInterval time.Duration // 2 s
+	Lease          time.Duration // how long this process must have seen the database before it judges silence, 90 s
+	Retention      time.Duration // of artifact rows; 0 keeps them
+}
+
+// poll is how often the table is looked at without any message.
+const poll = time.Second
+
+func (c *Config) setDefaults() {
+	for d, value := range map[*time.Duration]time.Duration{
+		&c.RepublishAfter: 10 * time.Second,
+		&c.ClaimWithin:    30 * time.Second,
+		&c.SweepInterval:  2 * time.Second,
+		&c.RescueInterval: 2 * time.Second,
+		&c.Lease:          90 * time.Second,
+	} {
+		if *d <= 0 {
+			*d = value
+		}
+	}
+}
+
+// Scheduler runs the chores.
+type Scheduler struct {
+	cfg  Config
+	log  *slog.Logger
+	wake chan struct{}
+}
+
+// New returns a Scheduler that Run starts.
+func New(cfg Config) *Scheduler {
+	cfg.setDefaults()
+	return &Scheduler{cfg: cfg, log: cfg.Logger, wake: make(chan struct{}, 1)}
+}
+
+// Run runs the chores until ctx ends. No chore's failure ends it: what failed is logged and done again.
+func (s *Scheduler) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.listen(ctx) })
+	group.Go(func() error { return s.assign(ctx) })
+	group.Go(func() error { return s.every(ctx, s.cfg.SweepInterval, "sweep", s.sweep) })
+	group.Go(func() error { return s.every(ctx, s.cfg.RescueInterval, "rescue", s.rescuer()) })
+	group.Go(func() error { return s.every(ctx, time.Hour, "retention", s.retain) })
+	return group.Wait()
+}
+
+// every repeats a chore until ctx ends.
+func (s *Scheduler) every(ctx context.Context, interval time.Duration, name string, chore func(context.Context) error) error {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		if err := chore(ctx); err != nil && ctx.Err() == nil {
+			s.log.Error("chore failed, it is repeated", "chore", name, "error", err)
+		}
+	}
+}
