@@ -1,0 +1,53 @@
+package broker
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/attune-automation/attune"
+)
+
+// workerQueueExpiry is how long the queues of a worker that is away keep its messages. The rows are still there
+// after it.
+const workerQueueExpiry = 24 * time.Hour
+
+// SchedulerQueue is the one queue that all schedulers share: what there is to place, and each end of an execution,
+// which frees a slot.
+func SchedulerQueue(prefetch int) Subscription {
+	keys := []string{keyRequested}
+	for _, status := range attune.Statuses() {
+		if status.Final() {
+			keys = append(keys, keyStatus+string(status))
+		}
+	}
+	return Subscription{Queue: "attune.scheduler", Keys: keys, Prefetch: prefetch}
+}
+
+// WorkerQueue is where a worker is told what to claim.
+func WorkerQueue(workerID int64, prefetch int) Subscription {
+	id := strconv.FormatInt(workerID, 10)
+	return Subscription{
+		Queue: "worker." + id + ".executions", Keys: []string{keyScheduled + id},
+		Prefetch: prefetch, Expires: workerQueueExpiry,
+	}
+}
+
+// WorkerControlQueue is where a worker is told what to cancel. It is a queue of its own, because cancelling must not
+// wait behind executions that wait for a slot.
+func WorkerControlQueue(workerID int64, prefetch int) Subscription {
+	id := strconv.FormatInt(workerID, 10)
+	return Subscription{
+		Queue: "worker." + id + ".control", Keys: []string{keyCancel + id},
+		Prefetch: prefetch, Expires: workerQueueExpiry,
+	}
+}
+
+// ServerQueue is a server's own queue of all changes of status, for its live pages. Each call names a new one.
+func ServerQueue(prefetch int) Subscription {
+	return Subscription{
+		Queue: "attune.server." + uuid.NewString(), Keys: []string{keyStatus + "*"},
+		Prefetch: prefetch, Exclusive: true,
+	}
+}
