@@ -1,0 +1,135 @@
+// Package config owns the settings of the program: their names, defaults, forms and bounds, and where each value came
+// from. Defaults come first, then the file attune.yaml, then the environment (ATTUNE__SECTION__KEY), then flags.
+//
+// The commands load a Config once and hand its parts to the packages, which know nothing of files or variables. Every
+// key is either effective or rejected: a key that a later version will have is an error that says so.
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Config is every setting. Its parts are named as the sections of attune.yaml.
+type Config struct {
+	DataDir      string // what relative paths are relative to; not a key of the file
+	Database     Database
+	MessageQueue MessageQueue
+	Server       Server
+	Worker       Worker
+	Artifacts    Artifacts
+	Log          Log
+
+	origins map[string]string // key to what set it
+}
+
+// Database says where the state is.
+type Database struct {
+	URL            string // sqlite:PATH
+	MaxConnections int
+}
+
+// MessageQueue says where the messages go.
+type MessageQueue struct {
+	URL      string // inproc:
+	Exchange string
+}
+
+// Server says where the API listens.
+type Server struct{ Listen string }
+
+// Worker says what a worker calls itself and how it works.
+type Worker struct {
+	Name               string
+	Type               string
+	RuntimeID          string
+	Host               string
+	Labels             map[string]string
+	Path               string // PATH of actions
+	MaxConcurrentTasks int
+	MaxOutputBytes     int64
+	MaxResultBytes     int64
+	HeartbeatInterval  time.Duration
+	TaskTimeout        time.Duration
+	ShutdownTimeout    time.Duration
+	KillGrace          time.Duration
+	Trace              bool
+}
+
+// Artifacts says where files are kept, and for how long.
+type Artifacts struct {
+	Dir           string
+	RetentionDays int // 0 keeps them
+}
+
+// Log says what is logged, and how.
+type Log struct {
+	Level  string // debug info warn error
+	Format string // auto text json
+}
+
+// DefaultPath is the PATH of actions, the usual one of Debian's login.
+const DefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// Source says where Load reads from.
+type Source struct {
+	File     string   // attune.yaml; "" for none
+	DataDir  string   // "" for the default
+	Environ  []string // NAME=value, as os.Environ returns it
+	HostName string
+}
+
+// Load reads, merges and checks the settings. Errors name the place (file:line:column, or the variable) and what
+// would be right; all of them are reported together.
+func Load(src Source) (*Config, error) {
+	c := &Config{DataDir: src.DataDir, origins: map[string]string{}}
+	if c.DataDir == "" {
+		dir, err := defaultDataDir()
+		if err != nil {
+			return nil, err
+		}
+		c.DataDir = dir
+	}
+	dir, err := filepath.Abs(c.DataDir)
+	if err != nil {
+		return nil, fmt.Errorf("data directory %s: %w", c.DataDir, err)
+	}
+	c.DataDir = dir
+	faults := &faults{}
+	c.applyDefaults(src.HostName)
+	if src.File != "" {
+		if err := c.applyFile(src.File, faults); err != nil {
+			return nil, err
+		}
+	}
+	c.applyEnviron(src.Environ, faults)
+	c.derive()
+	return c, faults.err()
+}
+
+// defaultDataDir is $XDG_STATE_HOME/attune, by the XDG Base Directory Specification.
+func defaultDataDir() (string, error) {
+	if state := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(state) {
+		return filepath.Join(state, "attune"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("no home directory to keep data in (%w): set --data-dir or ATTUNE_DATA_DIR", err)
+	}
+	return filepath.Join(home, ".local", "state", "attune"), nil
+}
+
+// derive fills in what follows from other settings.
+func (c *Config) derive() {
+	if !filepath.IsAbs(c.Artifacts.Dir) {
+		c.Artifacts.Dir = filepath.Join(c.DataDir, c.Artifacts.Dir)
+	}
+	if c.Worker.Name == "" {
+		c.Worker.Name = workerName(c.Worker.Host)
+	}
+}
+
+// Origin tells what set a key: default, the file's name with the line, or the variable.
+func (c *Config) Origin(key string) string { return c.origins[key] }

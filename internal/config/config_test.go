@@ -1,0 +1,175 @@
+package config_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/attune-automation/attune"
+	"github.com/attune-automation/attune/internal/config"
+)
+
+func load(t *testing.T, file string, environ ...string) (*config.Config, error) {
+	t.Helper()
+	src := config.Source{DataDir: t.TempDir(), Environ: environ, HostName: "Web 1"}
+	if file != "" {
+		src.File = filepath.Join(t.TempDir(), "attune.yaml")
+		if err := os.WriteFile(src.File, []byte(file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return config.Load(src)
+}
+
+// contractExample is the file of the contract's section 5, as far as this version supports it.
+const contractExample = `
+database:       {url: "sqlite:attune.db", max_connections: 20}
+message_queue:  {url: "inproc:", exchange: attune.executions}
+server:         {listen: "127.0.0.1:7080"}
+worker:
+  name:
+  worker_type: local
+  runtime_id:
+  host:
+  port:
+  max_concurrent_tasks: 10
+  heartbeat_interval: 30
+  task_timeout: 300
+  shutdown_timeout: 30
+  kill_grace: 10
+  max_output_bytes: 10MiB
+  max_result_bytes: 1MiB
+  labels: {}
+  path:
+  trace: false
+artifacts:      {dir: artifacts, retention_days: 7}
+security:       {encryption_key_file: ""}
+log:            {level: info, format: auto}
+`
+
+func TestContractExampleIsTheDefault(t *testing.T) {
+	t.Parallel()
+	fromFile, err := load(t, contractExample)
+	if err != nil {
+		t.Fatal(err)
+	}
+	byDefault, err := load(t, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, setting := range byDefault.Settings() {
+		got := fromFile.Settings()[i]
+		if setting.Key != "artifacts.dir" && !equal(got.Value, setting.Value) {
+			t.Errorf("%s: the file gives %v, the default is %v", setting.Key, got.Value, setting.Value)
+		}
+	}
+	w := byDefault.Worker
+	if w.Name != "web-1" || w.Host != "Web 1" || w.HeartbeatInterval != 30*time.Second || w.MaxOutputBytes != 10<<20 {
+		t.Errorf("defaults: %+v", w)
+	}
+}
+
+func equal(a, b any) bool {
+	am, ok := a.(map[string]string)
+	if !ok {
+		return a == b
+	}
+	return len(am) == len(b.(map[string]string))
+}
+
+func TestFileThenEnvironment(t *testing.T) {
+	t.Parallel()
+	c, err := load(t, "worker: {max_concurrent_tasks: 3, task_timeout: 1m30s, labels: {zone: eu}}\n",
+		"ATTUNE__WORKER__MAX_CONCURRENT_TASKS=20", "ATTUNE__WORKER__LABELS=zone=us, disk=ssd", "ATTUNE_DATA_DIR=/x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := c.Worker
+	if w.MaxConcurrentTasks != 20 || w.TaskTimeout != 90*time.Second || w.Labels["zone"] != "us" || w.Labels["disk"] != "ssd" {
+		t.Errorf("got %+v", w)
+	}
+	if o := c.Origin("worker.max_concurrent_tasks"); o != "ATTUNE__WORKER__MAX_CONCURRENT_TASKS" {
+		t.Errorf("origin %q", o)
+	}
+	if o := c.Origin("worker.task_timeout"); !strings.HasSuffix(o, "attune.yaml:1:35") {
+		t.Errorf("origin %q", o)
+	}
+}
+
+func TestFaultsNamePlaceAndWhatIsRight(t *testing.T) {
+	t.Parallel()
+	for file, want := range map[string][]string{
+		"wroker: {name: x}\n":                            {"attune.yaml:1:10", "wroker.name", "did you mean worker.name?"},
+		"worker:\n  max_concurent_tasks: 3\n":            {"attune.yaml:2:3", "did you mean worker.max_concurrent_tasks?"},
+		"worker:\n  max_concurrent_tasks: many\n":        {"attune.yaml:2:25", `"many" is not a whole number from 1`},
+		"worker: {max_concurrent_tasks: 0}\n":            {"whole number from 1"},
+		"worker: {max_concurrent_tasks: [1]}\n":          {"must be one value"},
+		"worker: {port: 9000}\n":                         {"worker.port: not supported in this version"},
+		"security: {encryption_key_file: /k}\n":          {"not supported in this version"},
+		"database: {url: \"postgres://u:secret@h/d\"}\n": {"PostgreSQL is not supported in this version"},
+		"message_queue: {url: \"amqp://h\"}\n":           {"RabbitMQ is not supported in this version"},
+		"server: {listen: \"0.0.0.0:7080\"}\n":           {"not loopback"},
+		"server: {listen: nonsense}\n":                   {"is not an address"},
+		"worker: {name: Web}\n":                          {"not a worker name"},
+		"worker: {worker_type: remote}\n":                {"not supported in this version"},
+		"worker: {labels: [a]}\n":                        {"must be one value"},
+		"worker: {trace: maybe}\n":                       {"neither true nor false"},
+		"worker: {kill_grace: soon}\n":                   {"not a duration"},
+		"worker: {max_output_bytes: 3}\n":                {"out of bounds"},
+		"worker: {path: bin}\n":                          {"absolute"},
+		"worker: 3\n":                                    {"section worker must hold keys"},
+		"[1, 2]\n":                                       {"the file must hold keys"},
+		"worker: {name: a, name: b}\n":                   {"stands here twice"},
+		"worker: {name: a\n":                             {"not YAML"},
+		"log: {level: info}\n---\nlog: {level: warn}\n":  {"more than one document"},
+		"log: {level: loud}\n":                           {"debug, info, warn, error"},
+	} {
+		_, err := load(t, file)
+		if attune.ErrorCode(err) != attune.CodeInvalid {
+			t.Errorf("%q: got %v", file, err)
+			continue
+		}
+		for _, part := range want {
+			if !strings.Contains(err.Error(), part) {
+				t.Errorf("%q: %q lacks %q", file, err, part)
+			}
+		}
+		if strings.Contains(err.Error(), "secret") {
+			t.Errorf("%q: the password is in %q", file, err)
+		}
+	}
+}
+
+func TestEnvironmentFaultsNameTheVariable(t *testing.T) {
+	t.Parallel()
+	_, err := load(t, "", "ATTUNE__WORKER__TRACE=perhaps", "ATTUNE__WORKER__NAMES=x", "ATTUNE__NONSENSE=1")
+	for _, part := range []string{"ATTUNE__WORKER__TRACE: ", "did you mean worker.name?", "ATTUNE__NONSENSE: "} {
+		if err == nil || !strings.Contains(err.Error(), part) {
+			t.Errorf("%v lacks %q", err, part)
+		}
+	}
+}
+
+func TestWhatIsShownLoadsAgain(t *testing.T) {
+	t.Parallel()
+	first, err := load(t, "worker: {labels: {zone: eu, n: \"1\"}, max_output_bytes: 64KiB, trace: true}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var shown bytes.Buffer
+	if err := first.Write(&shown); err != nil {
+		t.Fatal(err)
+	}
+	second, err := load(t, shown.String())
+	if err != nil {
+		t.Fatalf("%v in\n%s", err, &shown)
+	}
+	for i, s := range first.Settings() {
+		if got := second.Settings()[i]; !equal(got.Value, s.Value) {
+			t.Errorf("%s: %v came back as %v", s.Key, s.Value, got.Value)
+		}
+	}
+}

@@ -1,0 +1,263 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/attune-automation/attune"
+)
+
+// key is one setting: its name, its default, and how its text is read into a Config and shown again.
+type key struct {
+	name    string // section.key
+	deflt   string
+	set     func(c *Config, text string) error
+	show    func(c *Config) any
+	special func(c *Config, v value) error // for values that are no scalar
+}
+
+// keys are all settings, in the order of the contract.
+func keys() []key {
+	return []key{
+		text("database.url", "sqlite:attune.db", func(c *Config) *string { return &c.Database.URL }, databaseURL),
+		number("database.max_connections", "20", 1, 1000, func(c *Config) *int { return &c.Database.MaxConnections }),
+		text("message_queue.url", "inproc:", func(c *Config) *string { return &c.MessageQueue.URL }, queueURL),
+		text("message_queue.exchange", "attune.executions", func(c *Config) *string { return &c.MessageQueue.Exchange }, exchange),
+		text("server.listen", "127.0.0.1:7080", func(c *Config) *string { return &c.Server.Listen }, address),
+		text("worker.name", "", func(c *Config) *string { return &c.Worker.Name }, attune.CheckWorkerName),
+		text("worker.worker_type", attune.WorkerTypeLocal, func(c *Config) *string { return &c.Worker.Type }, workerType),
+		text("worker.runtime_id", "", func(c *Config) *string { return &c.Worker.RuntimeID }, oneOf(attune.RuntimePython, attune.RuntimeShell)),
+		text("worker.host", "", func(c *Config) *string { return &c.Worker.Host }, nil),
+		number("worker.max_concurrent_tasks", "10", 1, 10000, func(c *Config) *int { return &c.Worker.MaxConcurrentTasks }),
+		duration("worker.heartbeat_interval", "30s", time.Second, time.Hour, func(c *Config) *time.Duration { return &c.Worker.HeartbeatInterval }),
+		duration("worker.task_timeout", "300s", time.Millisecond, 365*24*time.Hour, func(c *Config) *time.Duration { return &c.Worker.TaskTimeout }),
+		duration("worker.shutdown_timeout", "30s", 0, 24*time.Hour, func(c *Config) *time.Duration { return &c.Worker.ShutdownTimeout }),
+		duration("worker.kill_grace", "10s", 0, time.Hour, func(c *Config) *time.Duration { return &c.Worker.KillGrace }),
+		size("worker.max_output_bytes", "10MiB", 4<<10, func(c *Config) *int64 { return &c.Worker.MaxOutputBytes }),
+		size("worker.max_result_bytes", "1MiB", 1<<10, func(c *Config) *int64 { return &c.Worker.MaxResultBytes }),
+		labels("worker.labels", func(c *Config) *map[string]string { return &c.Worker.Labels }),
+		text("worker.path", DefaultPath, func(c *Config) *string { return &c.Worker.Path }, searchPath),
+		flag("worker.trace", "false", func(c *Config) *bool { return &c.Worker.Trace }),
+		text("artifacts.dir", "artifacts", func(c *Config) *string { return &c.Artifacts.Dir }, notEmpty),
+		number("artifacts.retention_days", "7", 0, 36500, func(c *Config) *int { return &c.Artifacts.RetentionDays }),
+		text("log.level", "info", func(c *Config) *string { return &c.Log.Level }, oneOf("debug", "info", "warn", "error")),
+		text("log.format", "auto", func(c *Config) *string { return &c.Log.Format }, oneOf("auto", "text", "json")),
+	}
+}
+
+// laterKeys are keys of the contract that have no effect yet. An empty value is what they are without one.
+var laterKeys = []string{"worker.port", "security.encryption_key_file"}
+
+func text(name, deflt string, at func(*Config) *string, check func(string) error) key {
+	return key{
+		name: name, deflt: deflt, show: func(c *Config) any { return *at(c) },
+		set: func(c *Config, text string) error {
+			if check != nil && text != deflt {
+				if err := check(text); err != nil {
+					return err
+				}
+			}
+			*at(c) = text
+			return nil
+		},
+	}
+}
+
+func number(name, deflt string, least, most int, at func(*Config) *int) key {
+	return key{
+		name: name, deflt: deflt, show: func(c *Config) any { return *at(c) },
+		set: func(c *Config, text string) error {
+			n, err := strconv.Atoi(text)
+			if err != nil || n < least || n > most {
+				return fmt.Errorf("%q is not a whole number from %d to %d", text, least, most)
+			}
+			*at(c) = n
+			return nil
+		},
+	}
+}
+
+func flag(name, deflt string, at func(*Config) *bool) key {
+	return key{
+		name: name, deflt: deflt, show: func(c *Config) any { return *at(c) },
+		set: func(c *Config, text string) error {
+			switch text {
+			case "true", "false":
+				*at(c) = text == "true"
+				return nil
+			}
+			return fmt.Errorf("%q is neither true nor false", text)
+		},
+	}
+}
+
+// duration reads seconds, or a Go duration: 30, 1.5, 30s, 5m.
+func duration(name, deflt string, least, most time.Duration, at func(*Config) *time.Duration) key {
+	return key{
+		name: name, deflt: deflt, show: func(c *Config) any { return at(c).String() },
+		set: func(c *Config, text string) error {
+			d, err := ParseDuration(text)
+			if err != nil {
+				return err
+			}
+			if d < least || d > most {
+				return fmt.Errorf("%q is out of bounds: write %s to %s", text, least, most)
+			}
+			*at(c) = d
+			return nil
+		},
+	}
+}
+
+// ParseDuration reads seconds (30, 1.5) or a Go duration (30s, 5m, 1h30m).
+func ParseDuration(text string) (time.Duration, error) {
+	if seconds, err := strconv.ParseFloat(text, 64); err == nil {
+		if math.IsNaN(seconds) || math.Abs(seconds) > math.MaxInt64/1e10 {
+			return 0, fmt.Errorf("%q is not a duration: write seconds, or 30s, 5m, 1h", text)
+		}
+		return time.Duration(seconds * float64(time.Second)), nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a duration: write seconds, or 30s, 5m, 1h", text)
+	}
+	return d, nil
+}
+
+var units = []struct {
+	suffix string
+	factor int64
+}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"B", 1}, {"", 1}}
+
+func size(name, deflt string, least int64, at func(*Config) *int64) key {
+	return key{
+		name: name, deflt: deflt, show: func(c *Config) any { return *at(c) },
+		set: func(c *Config, text string) error {
+			for _, unit := range units {
+				digits, ok := strings.CutSuffix(text, unit.suffix)
+				n, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 64)
+				if !ok || err != nil {
+					continue
+				}
+				if n < 0 || n > math.MaxInt64/unit.factor/2 || n*unit.factor < least {
+					return fmt.Errorf("%q is out of bounds: write at least %d bytes", text, least)
+				}
+				*at(c) = n * unit.factor
+				return nil
+			}
+			return fmt.Errorf("%q is not a size: write 10MiB, 512KiB or a number of bytes", text)
+		},
+	}
+}
+
+func labels(name string, at func(*Config) *map[string]string) key {
+	return key{
+		name: name, show: func(c *Config) any { return *at(c) },
+		set: func(c *Config, text string) error {
+			all := map[string]string{}
+			for pair := range strings.SplitSeq(text, ",") {
+				if pair = strings.TrimSpace(pair); pair == "" {
+					continue
+				}
+				label, value, ok := strings.Cut(pair, "=")
+				if !ok || label == "" {
+					return fmt.Errorf("%q is not a list of labels: write zone=eu,disk=ssd", text)
+				}
+				all[label] = value
+			}
+			*at(c) = all
+			return nil
+		},
+		special: func(c *Config, v value) error {
+			all, err := v.strings()
+			*at(c) = all
+			return err
+		},
+	}
+}
+
+func databaseURL(text string) error {
+	if path, ok := strings.CutPrefix(text, "sqlite:"); ok && path != "" {
+		return nil
+	}
+	if strings.HasPrefix(text, "postgres://") || strings.HasPrefix(text, "postgresql://") {
+		return fmt.Errorf("PostgreSQL is not supported in this version: write sqlite:PATH")
+	}
+	return fmt.Errorf("not a database URL: write sqlite:PATH")
+}
+
+func queueURL(text string) error {
+	if strings.HasPrefix(text, "amqp://") || strings.HasPrefix(text, "amqps://") {
+		return fmt.Errorf("RabbitMQ is not supported in this version: write inproc:")
+	}
+	return fmt.Errorf("not a message queue URL: write inproc:")
+}
+
+func exchange(string) error {
+	return fmt.Errorf("not supported in this version: the in-process broker has one exchange, leave the key out")
+}
+
+func workerType(text string) error {
+	if text == "remote" || text == "container" {
+		return fmt.Errorf("%q is not supported in this version: write local", text)
+	}
+	return fmt.Errorf("%q is not a worker type: write local", text)
+}
+
+// address accepts loopback only: a listener for other machines needs TLS, which comes with the server.
+func address(text string) error {
+	host, port, err := net.SplitHostPort(text)
+	if err != nil {
+		return fmt.Errorf("%q is not an address: write 127.0.0.1:7080", text)
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		return fmt.Errorf("%q has no port from 0 to 65535", text)
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return fmt.Errorf("%q is not loopback: other addresses are not supported in this version, write 127.0.0.1:%s", text, port)
+	}
+	return nil
+}
+
+func searchPath(text string) error {
+	for dir := range strings.SplitSeq(text, ":") {
+		if !strings.HasPrefix(dir, "/") {
+			return fmt.Errorf("%q is not an absolute directory of a PATH", dir)
+		}
+	}
+	return nil
+}
+
+func notEmpty(text string) error {
+	if text == "" {
+		return fmt.Errorf("must not be empty")
+	}
+	return nil
+}
+
+func oneOf(allowed ...string) func(string) error {
+	return func(text string) error {
+		if slices.Contains(allowed, text) {
+			return nil
+		}
+		return fmt.Errorf("%q is not one of %s", text, strings.Join(allowed, ", "))
+	}
+}
+
+// workerName makes a worker's name of a host's: lower case, with a dash for what a name can't have.
+func workerName(host string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'A' && r <= 'Z':
+			return r - 'A' + 'a'
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '.', r == '_', r == '-':
+			return r
+		}
+		return '-'
+	}, host)
+}
