@@ -12,6 +12,7 @@ var consuming = map[string]func(*testing.T, broker.Broker){
 	"prefetch bounds what one consumer holds":         prefetch,
 	"consumers compete, and each message goes to one": compete,
 	"Consume returns after its handler":               joins,
+	"Consume with an ended context takes nothing":     takesNothing,
 }
 
 func prefetch(t *testing.T, b broker.Broker) {
@@ -101,4 +102,18 @@ func joins(t *testing.T, b broker.Broker) {
 	next := consume(t, b, shared("q"))
 	next.expect(t, true, 1)
 	next.expect(t, false, 2)
+}
+
+func takesNothing(t *testing.T, b broker.Broker) {
+	declare(t, b, shared("q", "k"))
+	publish(t, b, request("k", 1))
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(nil)
+	err := b.Consume(ctx, shared("q"), func(_ context.Context, d broker.Delivery) {
+		t.Errorf("unexpected delivery %s", d.RoutingKey)
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	consume(t, b, shared("q")).expect(t, false, 1)
 }

@@ -14,6 +14,8 @@ var settling = map[string]func(*testing.T, broker.Broker){
 	"what is unreadable is a dead letter":           unreadable,
 	"a delivery is settled once":                    settledOnce,
 	"a consumer that goes gives back what it held":  abandoned,
+	"what is given back goes to who waits":          handedOver,
+	"a dead letter stays until it is settled":       deadLetterStays,
 }
 
 func acknowledged(t *testing.T, b broker.Broker) {
@@ -115,4 +117,32 @@ func abandoned(t *testing.T, b broker.Broker) {
 	next := consume(t, b, shared("q"))
 	next.expect(t, true, 1, 2, 4, 5, 6)
 	next.expect(t, false, 7, 8)
+}
+
+func handedOver(t *testing.T, b broker.Broker) {
+	c := consume(t, b, shared("q", "k"))
+	publish(t, b, request("k", 1))
+	c.expect(t, false, 1)
+	waiting := consume(t, b, shared("q"))
+	c.stop()
+	waiting.expect(t, true, 1)
+}
+
+func deadLetterStays(t *testing.T, b broker.Broker) {
+	c := consume(t, b, shared("q", "k"))
+	dead := consume(t, b, shared(broker.DeadLetterQueue))
+	publish(t, b, request("k", 1))
+	d := c.expect(t, false, 1)[0]
+	settle(t, func() error { return d.Reject("no") })
+	letter := dead.expect(t, false, 1)[0]
+	for range 2 * broker.DeliveryLimit { // there is no limit here: nowhere to go from here
+		settle(t, letter.Nack)
+		letter = dead.expect(t, true, 1)[0]
+		checkLetter(t, letter, "k", "no")
+	}
+	settle(t, func() error { return letter.Reject("gone") })
+	publish(t, b, request("k", 2))
+	d = c.expect(t, false, 2)[0]
+	settle(t, func() error { return d.Reject("no") })
+	dead.expect(t, false, 2)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -113,9 +114,47 @@ func TestDeadLetterQueueKeepsTheNewest(t *testing.T) {
 			t.Errorf("dead letter %d, want %d", n, want)
 		}
 		want++
-		if err := d.Reject("still no"); err != nil { // from here it is gone, or this would never end
+		if err := d.Ack(); err != nil {
 			t.Error(err)
 		}
+	})
+}
+
+func TestExpiredQueueIsDeclaredEmpty(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := inproc.New(inproc.Config{})
+		s := subscription("q", 1)
+		s.Expires = time.Hour
+		take(t, b, s, 0, nil)
+		for n := 1; n <= 2; n++ {
+			<-time.After(59 * time.Minute) // by the fake clock
+			if err := b.Publish(t.Context(), request(n)); err != nil {
+				t.Fatal(err)
+			}
+			take(t, b, s, 1, func(d broker.Delivery) {
+				if got := number(t, d); got != int64(n) {
+					t.Errorf("got message %d, want %d, the one that waited", got, n)
+				}
+				if err := d.Ack(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		if err := b.Publish(t.Context(), request(3)); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(time.Hour)
+		s.Ready = func() {
+			if err := b.Publish(t.Context(), request(4)); err != nil {
+				t.Error(err)
+			}
+		}
+		take(t, b, s, 1, func(d broker.Delivery) {
+			if got := number(t, d); got != 4 {
+				t.Errorf("got message %d of the expired queue, want 4", got)
+			}
+		})
 	})
 }
 
