@@ -1,6 +1,7 @@
 """Sends one HTTP request, with the standard library alone."""
 
 import base64
+import http.client
 import json as jsonlib
 import ssl
 import sys
@@ -82,8 +83,10 @@ def send(request, timeout, follow_redirects, verify_tls):
     try:
         response = opener.open(request, timeout=timeout)
     except urllib.error.HTTPError as error:  # a status that is no success is a result too
+        if follow_redirects and error.code in (301, 302, 303, 307, 308) and "location" in error.headers:
+            sys.exit(f"{request.full_url}: {error.reason}")
         response = error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         sys.exit(f"{request.get_method()} {request.full_url}: {getattr(error, 'reason', error)}")
     with response:
         return response, read(response)
@@ -92,7 +95,7 @@ def send(request, timeout, follow_redirects, verify_tls):
 def read(response):
     try:
         data = response.read(MAX_BODY_BYTES + 1)
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         sys.exit(f"{response.url}: reading the body: {error}")
     if len(data) > MAX_BODY_BYTES:
         sys.exit(f"{response.url}: the body is over {MAX_BODY_BYTES} bytes, fetch it with a script of your own")

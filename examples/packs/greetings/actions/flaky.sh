@@ -1,0 +1,2 @@
+echo "attempt $ATTUNE_ATTEMPT of $SUCCEEDS_AT"
+[[ $ATTUNE_ATTEMPT -ge $SUCCEEDS_AT ]]
