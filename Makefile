@@ -27,7 +27,7 @@ setup: ## what the tests need beside Go (Debian and Ubuntu, as root; elsewhere i
 	if test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null; then \
 		echo "make setup: the tests need $$missing: install them, or run 'make setup' as root on Debian or Ubuntu" >&2; exit 1; \
 	fi; \
-	export DEBIAN_FRONTEND=noninteractive; \
+	echo "make setup: installing $$missing"; export DEBIAN_FRONTEND=noninteractive; \
 	apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing >/dev/null
 
 lint: $(LINTER) ## the linter, and formatting
