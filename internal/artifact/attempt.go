@@ -105,7 +105,7 @@ func (a *Attempt) open(name string) (*os.File, attune.Artifact, error) {
 	if err != nil {
 		return nil, attune.Artifact{}, err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }() // a directory
 	// Lstat first: opening a FIFO that an action left would wait for a writer that never comes.
 	info, err := root.Lstat(name)
 	if err != nil {

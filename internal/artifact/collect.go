@@ -63,7 +63,7 @@ func (c *collector) run() error {
 	if err != nil {
 		return err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }() // a directory
 	c.root = root
 	info, err := root.Lstat(filesDir)
 	if err != nil {
@@ -86,7 +86,7 @@ func (c *collector) directory(name string, depth int) error {
 	if err != nil {
 		return err
 	}
-	defer dir.Close()
+	defer func() { _ = dir.Close() }() // read only
 	for {
 		entries, err := dir.ReadDir(256)
 		for _, entry := range entries {

@@ -28,7 +28,7 @@ func Follow(ctx context.Context, w io.Writer, t Tail) error {
 	if err != nil {
 		return err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }() // read only
 	for ended := false; ; {
 		// Done is looked at before reading, so that what was written just before it closed is still read.
 		ended = ended || t.done()

@@ -32,7 +32,7 @@ func (s *Store) Sweep(
 	if err != nil {
 		return 0, wrap("sweep", s.root, err)
 	}
-	defer dir.Close()
+	defer func() { _ = dir.Close() }() // read only
 	var faults []error
 	for ctx.Err() == nil {
 		entries, readErr := dir.ReadDir(sweepBatch)

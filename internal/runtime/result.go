@@ -83,7 +83,7 @@ func (t *Task) readResultFile() (content []byte, found bool, err error) {
 	if err != nil {
 		return nil, false, fmt.Errorf("%s can't be read: %w", resultFileName, err)
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }() // read only
 	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
 		return nil, false, fmt.Errorf("%s is not a regular file", resultFileName)
 	}
