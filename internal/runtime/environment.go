@@ -43,10 +43,10 @@ func NewEnvironment(t *Task) *Environment {
 // Set adds a variable, or replaces it.
 func (e *Environment) Set(name, value string) { e.vars[name] = value }
 
-// PrependPath puts dir first on PATH, which is fallback if the task has none.
+// PrependPath puts dir first on PATH, which is fallback if the task has none, or an empty one.
 func (e *Environment) PrependPath(dir, fallback string) {
-	path, ok := e.vars["PATH"]
-	if !ok {
+	path := e.vars["PATH"]
+	if path == "" {
 		path = fallback
 	}
 	rest := slices.DeleteFunc(filepath.SplitList(path), func(entry string) bool { return entry == dir })

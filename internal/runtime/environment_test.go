@@ -40,10 +40,14 @@ func TestEnvironmentHoldsTheTasksVariablesAndNoOthers(t *testing.T) {
 
 func TestPathFallsBack(t *testing.T) {
 	t.Parallel()
-	env := runtime.NewEnvironment(newTask(t, `{}`))
-	env.PrependPath("/opt/bin", "/usr/bin:/bin")
-	if !slices.Contains(listed(t, env), "PATH=/opt/bin:/usr/bin:/bin") {
-		t.Error(listed(t, env))
+	for _, of := range []map[string]string{nil, {"PATH": ""}} {
+		task := newTask(t, `{}`)
+		task.Env = of
+		env := runtime.NewEnvironment(task)
+		env.PrependPath("/opt/bin", "/usr/bin:/bin")
+		if !slices.Contains(listed(t, env), "PATH=/opt/bin:/usr/bin:/bin") {
+			t.Error(listed(t, env))
+		}
 	}
 }
 
