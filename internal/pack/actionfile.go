@@ -62,28 +62,28 @@ func (r *reader) readAction(name string) {
 	r.pack.Actions = append(r.pack.Actions, a.action)
 }
 
-func (a *actionFile) checkMissing(root node, seen map[string]field) {
-	if _, ok := seen["ref"]; !ok {
+func (a *actionFile) checkMissing(root node, seen given) {
+	if seen.lacks("ref") {
 		root.fail("the key ref is missing: it names the action, like ref: %s.greet", a.packRef())
 	}
-	entry, ok := seen["entry_point"]
-	if !ok {
+	if seen.lacks("entry_point") {
 		root.fail("the key entry_point is missing: it names the script in %s/, like entry_point: greet.py", actionsDir)
 	}
-	if _, given := seen["runner_type"]; !given && a.action.EntryPoint != "" {
-		if a.action.Runtime, ok = runtimeByEnding(a.action.EntryPoint); !ok {
-			entry.value.fail("no runtime is known by this file ending: add runner_type: python or runner_type: shell")
+	if seen.lacks("runner_type") && a.action.EntryPoint != "" {
+		var known bool
+		if a.action.Runtime, known = runtimeByEnding(a.action.EntryPoint); !known {
+			seen.fields["entry_point"].value.fail("no runtime is known by this file ending: add runner_type: python or runner_type: shell")
 		}
 	}
 }
 
 // checkTogether finds keys that have no effect beside others.
-func (a *actionFile) checkTogether(seen map[string]field) {
-	if f, ok := seen["parameter_format"]; ok && a.action.Delivery == attune.DeliverEnv {
+func (a *actionFile) checkTogether(seen given) {
+	if f, ok := seen.fields["parameter_format"]; ok && a.action.Delivery == attune.DeliverEnv {
 		f.key.warn("parameter_format has no effect with parameter_delivery: env")
 	}
 	if a.action.Function != "" && a.action.Runtime == attune.RuntimeShell {
-		seen["entry_point"].value.fail("only a Python action can name a function after the colon")
+		seen.fields["entry_point"].value.fail("only a Python action can name a function after the colon")
 	}
 }
 

@@ -59,8 +59,12 @@ func checkText(r *report, file string, content []byte) bool {
 	}
 	for i := 0; i < len(content); {
 		c, size := utf8.DecodeRune(content[i:])
-		if c == utf8.RuneError && size == 1 {
+		switch {
+		case c == utf8.RuneError && size == 1:
 			r.fail(offset(file, content, i), "not UTF-8: save the file in that encoding")
+			return false
+		case c < ' ' && c != '\t' && c != '\n' && c != '\r':
+			r.fail(offset(file, content, i), "a control character: write it as an escape in double quotes")
 			return false
 		}
 		i += size

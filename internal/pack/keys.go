@@ -11,21 +11,36 @@ type key[T any] struct {
 	hidden bool // not offered to somebody who looks for a key
 }
 
-// readKeys gives each key of the mapping to its reader and reports unknown ones. It returns the fields by the key's
-// first name.
-func readKeys[T any](n node, target T, keys []key[T]) map[string]field {
-	seen := map[string]field{}
+// given is which keys a mapping has, by the key's first name.
+type given struct {
+	mapping node
+	fields  map[string]field
+	meant   map[string]bool // by a misspelt key that was reported
+}
+
+// lacks tells whether a key is missing and nothing was said of that yet.
+func (g given) lacks(name string) bool {
+	_, ok := g.fields[name]
+	return !ok && !g.meant[name] && g.mapping.isMapping()
+}
+
+// readKeys gives each key of the mapping to its reader and reports unknown ones.
+func readKeys[T any](n node, target T, keys []key[T]) given {
+	seen := given{n, map[string]field{}, map[string]bool{}}
 	for _, f := range n.fields() {
 		k, ok := find(keys, f.name())
 		if !ok {
 			f.key.fail("%s", unknown("key", f.name(), offered(keys)))
+			near, _ := nearest(f.name(), offered(keys))
+			k, _ = find(keys, near)
+			seen.meant[k.name] = true
 			continue
 		}
-		if other, twice := seen[k.name]; twice {
+		if other, twice := seen.fields[k.name]; twice {
 			f.key.fail("%q and %q are two names of one key: give one of them", other.name(), f.name())
 			continue
 		}
-		seen[k.name] = f
+		seen.fields[k.name] = f
 		k.read(target, f)
 	}
 	return seen

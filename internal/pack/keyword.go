@@ -22,6 +22,7 @@ const (
 	localReference
 	draftName
 	defaultValue
+	typeName
 )
 
 // keywords are those of draft 2020-12 that act on one document, with definitions of the drafts before it as another
@@ -30,10 +31,10 @@ const (
 func keywords() map[string]shape {
 	known := map[string]shape{
 		"$schema": draftName, "$ref": localReference, "pattern": regularExpression, "format": formatName,
-		"default": defaultValue,
+		"default": defaultValue, "type": typeName,
 	}
 	for shape, list := range map[shape]string{
-		plainValue: `type enum const multipleOf maximum exclusiveMaximum minimum exclusiveMinimum maxLength minLength
+		plainValue: `enum const multipleOf maximum exclusiveMaximum minimum exclusiveMinimum maxLength minLength
 			maxItems minItems uniqueItems maxContains minContains maxProperties minProperties required dependentRequired
 			title description examples deprecated readOnly writeOnly $comment $anchor contentEncoding contentMediaType`,
 		oneSchema: `not if then else items contains additionalProperties propertyNames unevaluatedItems
@@ -137,8 +138,10 @@ func (s *schemaReader) schemas(f field, filled bool) any {
 func (s *schemaReader) check(f field, shape shape, filled bool) {
 	text := f.value.target().yaml.Value
 	switch {
-	case shape == defaultValue && !(s.fills && filled):
+	case shape == defaultValue && (!s.fills || !filled):
 		f.key.fail("default has no effect here: it is filled in below properties and items of parameters only")
+	case shape == typeName:
+		checkTypes(f.value)
 	case f.name() == "required" && f.value.tag() == "!!bool":
 		f.value.fail("got a boolean, want the list of required names beside properties: required: [name]")
 	case shape == regularExpression && f.value.isString():
@@ -149,6 +152,20 @@ func (s *schemaReader) check(f field, shape shape, filled bool) {
 		f.value.fail("%q leads out of this schema: only references that begin with # are possible", text)
 	case shape == draftName && strings.TrimSuffix(text, "#") != draft:
 		f.value.fail("want %s, or leave the key out", draft)
+	}
+}
+
+// checkTypes names the unknown type, where package jsonschema would explain all that type may be.
+func checkTypes(n node) {
+	known := []string{"array", "boolean", "integer", "null", "number", "object", "string"}
+	kinds := []node{n}
+	if n.isList() {
+		kinds = n.items()
+	}
+	for _, item := range kinds {
+		if text, ok := item.text(); ok && !slices.Contains(known, text) {
+			item.fail("%s", unknown("type", text, known))
+		}
 	}
 }
 

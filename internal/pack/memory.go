@@ -80,6 +80,9 @@ func (m *memory) Open(name string) (fs.File, error) {
 	if !ok {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}
+	if entry.IsDir() {
+		return &memoryDir{entry, entry.sorted()}, nil
+	}
 	return &memoryFile{entry, bytes.NewReader(entry.content)}, nil
 }
 
@@ -89,9 +92,14 @@ func (m *memory) ReadDir(name string) ([]fs.DirEntry, error) {
 	if !ok || !entry.IsDir() {
 		return nil, &fs.PathError{Op: "readdir", Path: name, Err: fs.ErrNotExist}
 	}
-	sorted := slices.Clone(entry.children)
+	return entry.sorted(), nil
+}
+
+// sorted returns the entries of a directory by name.
+func (e *memoryEntry) sorted() []fs.DirEntry {
+	sorted := slices.Clone(e.children)
 	slices.SortFunc(sorted, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
-	return sorted, nil
+	return sorted
 }
 
 func (e *memoryEntry) Name() string               { return e.name }
@@ -113,12 +121,29 @@ func (f *memoryFile) Stat() (fs.FileInfo, error) { return f.entry, nil }
 
 func (f *memoryFile) Close() error { return nil }
 
-// Read implements fs.File; a directory has no bytes to read.
-func (f *memoryFile) Read(p []byte) (int, error) {
-	if f.entry.IsDir() {
-		return 0, &fs.PathError{Op: "read", Path: f.entry.name, Err: errors.New("is a directory")}
-	}
-	return f.Reader.Read(p)
+// memoryDir is an open directory.
+type memoryDir struct {
+	entry *memoryEntry
+	left  []fs.DirEntry
 }
 
-var _ io.Reader = (*memoryFile)(nil)
+func (d *memoryDir) Stat() (fs.FileInfo, error) { return d.entry, nil }
+
+func (d *memoryDir) Close() error { return nil }
+
+func (d *memoryDir) Read([]byte) (int, error) {
+	return 0, &fs.PathError{Op: "read", Path: d.entry.name, Err: errors.New("is a directory")}
+}
+
+// ReadDir implements fs.ReadDirFile.
+func (d *memoryDir) ReadDir(n int) ([]fs.DirEntry, error) {
+	if n <= 0 || n > len(d.left) {
+		if n > 0 && len(d.left) == 0 {
+			return nil, io.EOF
+		}
+		n = len(d.left)
+	}
+	next := d.left[:n]
+	d.left = d.left[n:]
+	return next, nil
+}

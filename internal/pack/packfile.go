@@ -39,7 +39,7 @@ func (r *reader) readPack() {
 		return
 	}
 	seen := readKeys(root, r, packKeys())
-	if _, ok := seen["ref"]; !ok && root.isMapping() {
+	if seen.lacks("ref") {
 		root.fail("the key ref is missing: it names the pack, like ref: mypack")
 	}
 	if r.pack.Label == "" {

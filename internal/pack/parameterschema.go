@@ -35,10 +35,15 @@ func complete(n node) bool {
 	return false
 }
 
-// fieldsQuietly is fields for a first look, which reports nothing.
+// fieldsQuietly is fields for another look, which reports nothing that the first one does.
 func (n node) fieldsQuietly() []field {
+	kept := n.report
 	n.report = &report{}
-	return n.fields()
+	fields := n.fields()
+	for i := range fields {
+		fields[i].key.report, fields[i].value.report = kept, kept
+	}
+	return fields
 }
 
 // parameterReader reads the parameters of one action, in either form.
@@ -84,6 +89,10 @@ func (p *parameterReader) read(n node) (schema map[string]any, flat bool) {
 func (p *parameterReader) readComplete(n node) map[string]any {
 	properties := map[string]any{}
 	p.schemas.own = func(_ map[string]any, f field) bool {
+		if f.isChildOf(n) && f.name() == "default" {
+			f.key.fail("default has no effect here: give the parameters theirs")
+			return true
+		}
 		if f.name() != "properties" || !f.isChildOf(n) {
 			return false
 		}

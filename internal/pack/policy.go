@@ -37,10 +37,10 @@ func retryKeys() []key[*attune.Retry] {
 func (n node) retry() attune.Retry {
 	var retry attune.Retry
 	seen := readKeys(n, &retry, retryKeys())
-	if _, ok := seen["max_attempts"]; !ok && n.isMapping() {
+	if seen.lacks("max_attempts") {
 		n.fail("the key max_attempts is missing: without it nothing is tried again")
 	}
-	if f, ok := seen["max_delay"]; ok && retry.MaxDelay < retry.Delay {
+	if f, ok := seen.fields["max_delay"]; ok && retry.MaxDelay < retry.Delay {
 		f.value.fail("max_delay is less than delay")
 	}
 	return retry

@@ -44,11 +44,11 @@ func Read(fsys fs.FS) (*Pack, error) {
 		r.readAction(name)
 	}
 	r.checkTree()
-	if err := r.report.err("this is not a valid pack"); err != nil {
+	if err := r.err("this is not a valid pack"); err != nil {
 		return nil, err
 	}
 	slices.SortFunc(r.pack.Actions, func(a, b attune.Action) int { return strings.Compare(string(a.Ref), string(b.Ref)) })
-	r.pack.Warnings = details(r.report.warnings)
+	r.pack.Warnings = details(r.warnings)
 	return r.pack, nil
 }
 

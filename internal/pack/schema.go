@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -72,9 +73,8 @@ func check(n node, schema any, flat bool, what string) json.RawMessage {
 
 // failSchema reports why package jsonschema refused a schema, where the path of the refusal leads.
 func failSchema(n node, flat bool, err error) {
-	var mismatch *jsonschema.ValidationError
-	if errors.As(err, &mismatch) {
-		for _, leaf := range leaves(mismatch) {
+	if e := (*jsonschema.SchemaValidationError)(nil); errors.As(err, &e) {
+		for _, leaf := range leaves(e.Err) {
 			lookup(n, flat, leaf.InstanceLocation).fail("%s", explain(leaf))
 		}
 		return
@@ -124,32 +124,36 @@ func (n node) step(name string) (node, bool) {
 	}
 	for _, f := range n.fieldsQuietly() {
 		if f.name() == name {
-			f.value.report = n.report
 			return f.value, true
 		}
 	}
 	return node{}, false
 }
 
-// checkDefaults validates every default that is filled in against its own schema, completed as it will be.
-func checkDefaults(s *jsonschema.Schema, document any, path []string, fail func(path []string, message string)) {
+// checkDefaults validates every default that is filled in against its own schema, completed as it will be: those
+// inside first, because one that is wrong makes the ones around it wrong too. It tells whether all are right.
+func checkDefaults(s *jsonschema.Schema, document any, path []string, fail func(path []string, message string)) bool {
 	if s == nil {
-		return
+		return true
 	}
-	if value, ok := member(document, "default"); ok {
-		for _, leaf := range leaves(s.Validate(fill(document, value))) {
-			at := append(append([]string{}, path...), "default")
-			fail(append(at, leaf.InstanceLocation...), "the default doesn't fit: "+explain(leaf))
-		}
-	}
+	right := true
 	properties, _ := member(document, "properties")
 	for name, property := range s.Properties {
 		inner, _ := member(properties, name)
-		checkDefaults(property, inner, append(append([]string{}, path...), "properties", name), fail)
+		right = checkDefaults(property, inner, slices.Concat(path, []string{"properties", name}), fail) && right
 	}
 	if items, ok := member(document, "items"); ok {
-		checkDefaults(s.Items2020, items, append(append([]string{}, path...), "items"), fail)
+		right = checkDefaults(s.Items2020, items, slices.Concat(path, []string{"items"}), fail) && right
 	}
+	value, ok := member(document, "default")
+	if !ok || !right {
+		return right
+	}
+	for _, leaf := range leaves(s.Validate(fill(document, value))) {
+		right = false
+		fail(slices.Concat(path, []string{"default"}, leaf.InstanceLocation), "the default doesn't fit: "+explain(leaf))
+	}
+	return right
 }
 
 func member(value any, name string) (any, bool) {

@@ -48,9 +48,6 @@ func scriptArchive(base string, content []byte) (archive []byte, digest string, 
 	if err := files.addFile(path.Join(actionsDir, base), content, 0o755); err != nil {
 		return nil, "", err
 	}
-	if leftover(files.entries[path.Join(actionsDir, base)]) {
-		return nil, "", attune.Errorf(attune.CodeInvalid, "%s looks like what an editor leaves behind: rename it", base)
-	}
 	return Archive(files)
 }
 

@@ -145,7 +145,7 @@ func (t *tree) resolve(name string, entry fs.DirEntry) (fs.FileInfo, error) {
 func checkPath(name string) error {
 	switch {
 	case !fs.ValidPath(name) || name == ".":
-		return errors.New("the path is not inside the pack: no absolute paths, no ..")
+		return errors.New("the path is not inside the pack: it is absolute or has .. in it")
 	case len(name) > maxPathBytes:
 		return fmt.Errorf("the path has %d bytes: at most %d are possible", len(name), maxPathBytes)
 	case !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) || strings.Contains(name, `\`):
