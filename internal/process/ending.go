@@ -1,0 +1,135 @@
+package process
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// killPatience is how long a family may take to die of SIGKILL. Only a process that is stuck in the kernel takes so
+// long, and no signal ends that one.
+const killPatience = 10 * time.Second
+
+// ending watches one command and ends it.
+type ending struct {
+	family  family
+	grace   time.Duration
+	hurry   <-chan struct{}
+	leader  chan struct{} // closed when state and waitErr are set
+	state   *os.ProcessState
+	waitErr error
+}
+
+// await waits for the leader alone, by its pid.
+func (e *ending) await(leader *os.Process) {
+	e.state, e.waitErr = leader.Wait()
+	close(e.leader)
+}
+
+// supervise returns when no process of the family is left.
+func (e *ending) supervise(ctx context.Context, timeout time.Duration) Exit {
+	var exit Exit
+	var timer <-chan time.Time
+	if timeout > 0 {
+		t := time.NewTimer(timeout)
+		defer t.Stop()
+		timer = t.C
+	}
+	select {
+	case <-e.leader:
+	case <-timer:
+		exit.Stopped = TimedOut
+	case <-ctx.Done():
+		exit.Stopped, exit.Cause = Cancelled, context.Cause(ctx)
+	}
+	grace := e.grace
+	if e.leaderEnded() { // both came at once: it ended by itself
+		exit.Stopped, exit.Cause = NotStopped, nil
+		grace = leftoverGrace
+	}
+	e.end(grace, &exit)
+	return exit
+}
+
+func (e *ending) leaderEnded() bool {
+	select {
+	case <-e.leader:
+		return true
+	default:
+		return false
+	}
+}
+
+// end signals the family, and kills what is left of it after grace.
+func (e *ending) end(grace time.Duration, exit *Exit) {
+	if e.gone() {
+		return
+	}
+	e.family.signal(unix.SIGTERM)
+	if e.wait(grace, e.hurry) {
+		return
+	}
+	members := e.family.members()
+	exit.Killed = len(members)
+	deadline := time.Now().Add(killPatience)
+	for time.Now().Before(deadline) {
+		e.family.kill()
+		if e.wait(100*time.Millisecond, nil) {
+			return
+		}
+	}
+	for _, pid := range e.family.members() {
+		exit.Survivors = append(exit.Survivors, fmt.Sprintf("%d (%s)", pid, processName(pid)))
+	}
+}
+
+// gone tells whether the leader was waited for and nobody else is left.
+func (e *ending) gone() bool { return e.leaderEnded() && e.family.empty() }
+
+// wait waits for the family to be gone, and returns whether it is. It returns early when cut is closed.
+func (e *ending) wait(limit time.Duration, cut <-chan struct{}) bool {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-e.leader:
+	case <-timer.C:
+		return e.gone()
+	case <-cut:
+		return e.gone()
+	}
+	pause := time.Millisecond
+	for !e.family.empty() {
+		again := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+			again.Stop()
+			return false
+		case <-cut:
+			again.Stop()
+			return false
+		case <-again.C:
+		}
+		pause = min(2*pause, 20*time.Millisecond)
+	}
+	return true
+}
+
+// account fills in what the leader's end and the family's use tell.
+func (e *ending) account(exit *Exit) {
+	exit.Code = -1
+	if e.state == nil {
+		return
+	}
+	exit.Code = e.state.ExitCode()
+	if status, ok := e.state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		exit.Signal = unix.SignalName(status.Signal())
+	}
+	exit.CPU = max(e.state.UserTime()+e.state.SystemTime(), e.family.cpu())
+	if usage, ok := e.state.SysUsage().(*syscall.Rusage); ok {
+		exit.MaxRSS = usage.Maxrss << 10 // getrusage(2): kilobytes on Linux
+	}
+}

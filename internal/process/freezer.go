@@ -1,0 +1,110 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// freezer makes families in the freezer hierarchy of version 1.
+type freezer struct {
+	cfg  Config
+	base string
+}
+
+func openFreezer(cfg Config) (nursery, error) {
+	base, err := ownGroup("cgroup", "freezer")
+	if err != nil {
+		return nil, err
+	}
+	probe := group{filepath.Join(base, groupName(cfg, "probe-"+strconv.Itoa(os.Getpid())))}
+	if err := probe.make(); err != nil {
+		return nil, err
+	}
+	_, err = os.Stat(filepath.Join(probe.path, "freezer.state"))
+	if removeErr := probe.remove(); err == nil {
+		err = removeErr
+	}
+	return &freezer{cfg, base}, err
+}
+
+func (n *freezer) mechanism() Mechanism { return Freezer }
+
+func (n *freezer) family(id string) (family, error) {
+	f := &freezerFamily{group: group{filepath.Join(n.base, groupName(n.cfg, id))}, home: n.base}
+	return f, f.make()
+}
+
+type freezerFamily struct {
+	group
+	home string // our own group
+}
+
+// birth forks from a thread that is in the group itself: in version 1 a thread can be moved alone, and its child is
+// born where it is.
+func (f *freezerFamily) birth(_ *syscall.SysProcAttr, start func() (int, error)) error {
+	result := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		tid := []byte(strconv.Itoa(unix.Gettid()))
+		if err := os.WriteFile(filepath.Join(f.path, "tasks"), tid, 0); err != nil {
+			runtime.UnlockOSThread()
+			result <- fmt.Errorf("enter freezer group: %w", err)
+			return
+		}
+		_, err := start()
+		if back := os.WriteFile(filepath.Join(f.home, "tasks"), tid, 0); back != nil {
+			// The thread ends with this goroutine, because it stays locked: it must run nothing else in there.
+			result <- errors.Join(err, fmt.Errorf("leave freezer group: %w", back))
+			return
+		}
+		runtime.UnlockOSThread()
+		result <- err
+	}()
+	return <-result
+}
+
+func (f *freezerFamily) identity() identity { return identity{Mechanism: Freezer, Path: f.path} }
+
+func (f *freezerFamily) members() []int {
+	var living []int
+	for _, pid := range f.group.members() {
+		if stat, ok := readStat(pid); ok && !stat.zombie() {
+			living = append(living, pid)
+		}
+	}
+	return living
+}
+
+func (f *freezerFamily) empty() bool { return len(f.members()) == 0 }
+
+// freezePatience is how long a group may take to freeze; one that forks like mad takes some milliseconds.
+const freezePatience = 200 * time.Millisecond
+
+// kill freezes the group, so that nothing in it can fork, and kills what is in it.
+func (f *freezerFamily) kill() {
+	state := filepath.Join(f.path, "freezer.state")
+	// A group that can't be frozen is killed all the same; the caller repeats it until none is left.
+	_ = os.WriteFile(state, []byte("FROZEN"), 0)
+	for deadline := time.Now().Add(freezePatience); time.Now().Before(deadline); {
+		text, err := os.ReadFile(state)
+		if err != nil || strings.TrimSpace(string(text)) == "FROZEN" {
+			break
+		}
+		runtime.Gosched()
+	}
+	f.signal(unix.SIGKILL)
+	_ = os.WriteFile(state, []byte("THAWED"), 0)
+}
+
+func (f *freezerFamily) cpu() time.Duration { return 0 }
+
+func (f *freezerFamily) close() error { return f.remove() }

@@ -1,0 +1,133 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Mechanism is how a family is told from all other processes.
+type Mechanism string
+
+// The mechanisms, the surest first.
+const (
+	Auto      Mechanism = ""
+	Cgroup2   Mechanism = "cgroup2"   // born in a control group of version 2, ended by cgroup.kill
+	Freezer   Mechanism = "freezer"   // born in a freezer group of version 1, frozen and killed
+	Subreaper Mechanism = "subreaper" // session, descent and adoption; finds nothing that hides after we die
+)
+
+// Config says where a Supervisor keeps its records.
+type Config struct {
+	Name       string    // of the worker, for logs
+	RecordsDir string    // one small file for each living command
+	Mechanism  Mechanism // Auto takes the surest that works here
+	Logger     *slog.Logger
+}
+
+// Supervisor runs commands. It is safe for concurrent use.
+type Supervisor struct {
+	cfg     Config
+	nursery func() (nursery, error) // found at first use
+	hurry   chan struct{}           // closed when no grace is left
+	hurried sync.Once
+}
+
+// New returns a Supervisor. It probes nothing and starts nothing before the first command.
+func New(cfg Config) (*Supervisor, error) {
+	if cfg.RecordsDir == "" {
+		return nil, errors.New("process: no directory for records")
+	}
+	s := &Supervisor{cfg: cfg, hurry: make(chan struct{})}
+	s.nursery = sync.OnceValues(func() (nursery, error) { return findNursery(cfg) })
+	return s, nil
+}
+
+// Hurry ends all graces, now and from now on: what is being ended gets SIGKILL at once.
+func (s *Supervisor) Hurry() { s.hurried.Do(func() { close(s.hurry) }) }
+
+// Mechanism tells which mechanism is in use.
+func (s *Supervisor) Mechanism() (Mechanism, error) {
+	n, err := s.nursery()
+	if err != nil {
+		return "", err
+	}
+	return n.mechanism(), nil
+}
+
+// Run runs a command to its end: when it returns, no process of it is left. The end of ctx ends it. What the command
+// does is in the Exit; the error is a *StartError or one of ours.
+func (s *Supervisor) Run(ctx context.Context, c Command) (Exit, error) {
+	if ctx.Err() != nil {
+		return Exit{}, fmt.Errorf("not started: %w", context.Cause(ctx))
+	}
+	nursery, err := s.nursery()
+	if err != nil {
+		return Exit{}, err
+	}
+	family, err := nursery.family(c.ID)
+	if err != nil {
+		return Exit{}, fmt.Errorf("prepare for command %s: %w", c.ID, err)
+	}
+	record, err := writeRecord(s.cfg.RecordsDir, c.ID, family.identity())
+	if err != nil {
+		return Exit{}, errors.Join(err, family.close())
+	}
+	exit, err := s.run(ctx, c, family, record)
+	if len(exit.Survivors) > 0 {
+		return exit, err // the record stays, so that the next start tries again
+	}
+	return exit, errors.Join(err, family.close(), record.remove())
+}
+
+func (s *Supervisor) run(ctx context.Context, c Command, family family, record *record) (Exit, error) {
+	pipes, err := newPipes(c)
+	if err != nil {
+		return Exit{}, err
+	}
+	leader, err := start(c, family, pipes)
+	pipes.closeChildEnds()
+	if err != nil {
+		pipes.closeOwnEnds()
+		return Exit{}, err
+	}
+	recordErr := record.born(family.identity())
+	pipes.pump(c)
+	end := &ending{family: family, grace: c.Grace, hurry: s.hurry, leader: make(chan struct{})}
+	go end.await(leader)
+	exit := end.supervise(ctx, c.Timeout)
+	exit.OutputHeld = pipes.drain()
+	end.account(&exit)
+	if end.waitErr != nil {
+		return exit, fmt.Errorf("wait for command %s: %w", c.ID, end.waitErr)
+	}
+	return exit, recordErr
+}
+
+// start starts the leader: in a session of its own, without a terminal, with nothing open but 0, 1 and 2.
+func start(c Command, family family, pipes *pipes) (*os.Process, error) {
+	attributes := &os.ProcAttr{
+		Dir: c.Dir, Env: c.Env, Files: pipes.child(),
+		Sys: &syscall.SysProcAttr{Setsid: true},
+	}
+	if c.Env == nil {
+		attributes.Env = []string{} // nil would be a copy of ours
+	}
+	var leader *os.Process
+	err := family.birth(attributes.Sys, func() (pid int, err error) {
+		leader, err = os.StartProcess(c.Path, append([]string{c.Path}, c.Args...), attributes)
+		if err != nil {
+			return 0, &StartError{Path: c.Path, Err: err}
+		}
+		return leader.Pid, nil
+	})
+	return leader, err
+}
+
+// leftoverGrace is what processes get that are left after their leader ended by itself: SIGTERM, then SIGKILL.
+const leftoverGrace = time.Second
