@@ -105,3 +105,29 @@ func TestOpenDirSaysWhatItWants(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkDigest is what every command pays to learn whether the stored core pack is this one.
+func BenchmarkDigest(b *testing.B) {
+	core, err := packs.Core()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, err := pack.Digest(core); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkRead is what installing the core pack costs.
+func BenchmarkRead(b *testing.B) {
+	core, err := packs.Core()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, err := pack.Read(core); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -23,10 +23,10 @@ def run(url, method="GET", headers=None, query=None, timeout=30, follow_redirect
     began = time.monotonic()
     response, data = send(request, timeout, follow_redirects, verify_tls)
     elapsed = int((time.monotonic() - began) * 1000)
-    if fail_on_status and response.status >= 400:
-        sys.exit(f"{method} {url}: {response.status} {response.reason}")
+    if fail_on_status and response.code >= 400:
+        sys.exit(f"{method} {url}: {response.code} {response.reason}")
     text = data.decode(charset(response), errors="replace")
-    return {"status_code": response.status, "headers": joined(response.headers), "body": text,
+    return {"status_code": response.code, "headers": joined(response.headers), "body": text,
             "json": parsed(response, text), "elapsed_ms": elapsed}
 
 
