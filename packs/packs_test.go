@@ -302,7 +302,7 @@ func TestHTTPRequestSaysWhatIsWrong(t *testing.T) {
 		parameters map[string]any
 		says       string
 	}{
-		{map[string]any{"url": closed.URL}, "refused"},
+		{map[string]any{"url": closed.URL + "/?key=pw@", "query": map[string]any{"k": "pw@"}}, "refused"},
 		{map[string]any{"url": secure.URL}, "CERTIFICATE_VERIFY_FAILED"},
 		{map[string]any{"url": "http://me:pw@localhost/"}, "username and password"},
 		{map[string]any{"url": secure.URL, "body": "x", "json": 1}, "not both"},

@@ -24,7 +24,7 @@ def run(url, method="GET", headers=None, query=None, timeout=30, follow_redirect
     response, data = send(request, timeout, follow_redirects, verify_tls)
     elapsed = int((time.monotonic() - began) * 1000)
     if fail_on_status and response.code >= 400:
-        sys.exit(f"{method} {url}: {response.code} {response.reason}")
+        sys.exit(f"{method} {named(url)}: {response.code} {response.reason}")
     text = data.decode(charset(response), errors="replace")
     return {"status_code": response.code, "headers": joined(response.headers), "body": text,
             "json": parsed(response, text), "elapsed_ms": elapsed}
@@ -41,6 +41,11 @@ def address(url, query):
     joined_query = "&".join(filter(None, [parts.query, urllib.parse.urlencode(pairs)]))
     path = urllib.parse.quote(parts.path or "/", safe="/%:@!$&'()*+,;=~")
     return urllib.parse.urlunsplit((parts.scheme.lower(), parts.netloc, path, joined_query, ""))
+
+
+def named(url):
+    """Returns the URL for a message: without its query, where keys and tokens are."""
+    return url.partition("?")[0]
 
 
 def plain(value):
@@ -84,10 +89,10 @@ def send(request, timeout, follow_redirects, verify_tls):
         response = opener.open(request, timeout=timeout)
     except urllib.error.HTTPError as error:  # a status that is no success is a result too
         if follow_redirects and error.code in (301, 302, 303, 307, 308) and "location" in error.headers:
-            sys.exit(f"{request.full_url}: {error.reason}")
+            sys.exit(f"{named(request.full_url)}: {error.reason}")
         response = error
     except (OSError, ValueError, http.client.HTTPException) as error:
-        sys.exit(f"{request.get_method()} {request.full_url}: {getattr(error, 'reason', error)}")
+        sys.exit(f"{request.get_method()} {named(request.full_url)}: {getattr(error, 'reason', error)}")
     with response:
         return response, read(response)
 
@@ -96,9 +101,9 @@ def read(response):
     try:
         data = response.read(MAX_BODY_BYTES + 1)
     except (OSError, http.client.HTTPException) as error:
-        sys.exit(f"{response.url}: reading the body: {error}")
+        sys.exit(f"{named(response.url)}: reading the body: {error}")
     if len(data) > MAX_BODY_BYTES:
-        sys.exit(f"{response.url}: the body is over {MAX_BODY_BYTES} bytes, fetch it with a script of your own")
+        sys.exit(f"{named(response.url)}: the body is over {MAX_BODY_BYTES} bytes, fetch it with a script of your own")
     return data
 
 
