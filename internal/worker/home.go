@@ -1,0 +1,91 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/attune-automation/attune"
+	"github.com/attune-automation/attune/internal/process"
+)
+
+// Home is the directory of one worker. Whoever holds the lock in it is that worker on this host; a process that dies
+// gives it back, whatever it died of.
+type Home struct{ dir string }
+
+// HomeOf returns the home of the worker of this name in a data directory. It touches no file.
+func HomeOf(dataDir, name string) Home { return Home{filepath.Join(dataDir, "workers", name)} }
+
+// Processes is where the records of the worker's processes are.
+func (h Home) Processes() string { return filepath.Join(h.dir, "processes") }
+
+func (h Home) packs() string { return filepath.Join(filepath.Dir(filepath.Dir(h.dir)), "packs") }
+func (h Home) tasks() string { return filepath.Join(h.dir, "tasks") }
+
+// errHeld says that another process is this worker.
+var errHeld = errors.New("the lock is held")
+
+// lockPatience is how long a starting worker waits for its lock: a rescuer that looks after a dead one holds it for
+// as long as ending its leftovers takes.
+const lockPatience = 5 * time.Second
+
+// await takes the lock, if need be after some time.
+func (h Home) await(ctx context.Context) (unlock func(), err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, lockPatience, errHeld)
+	defer cancel()
+	retry := time.NewTicker(20 * time.Millisecond)
+	defer retry.Stop()
+	for {
+		unlock, err = h.lock()
+		if !errors.Is(err, errHeld) {
+			return unlock, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-retry.C:
+		}
+	}
+}
+
+// lock takes the worker's lock, or fails at once with an error that says who has it.
+func (h Home) lock() (unlock func(), err error) {
+	if err := os.MkdirAll(h.dir, 0o700); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(h.dir, "lock")
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	switch {
+	case errors.Is(err, unix.EWOULDBLOCK):
+		err = fmt.Errorf("%w: %w", errHeld, attune.Errorf(attune.CodeConflict,
+			"worker %s runs already on this data directory: stop it, or give this one another --name", filepath.Base(h.dir)))
+	case err != nil:
+		err = fmt.Errorf("lock %s: %w", path, err)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() { _ = f.Close() }, nil // closing is what unlocks
+}
+
+// endLeftovers ends what an earlier life of the worker has left running, and removes its private directories. The
+// caller holds the lock.
+func (h Home) endLeftovers(ctx context.Context, processes *process.Supervisor) (int, error) {
+	ended, err := processes.EndLeftovers(ctx)
+	if err != nil {
+		return len(ended), err
+	}
+	return len(ended), removeTree(h.tasks())
+}
+
+// remove deletes the home of a worker that will not come back.
+func (h Home) remove() error { return removeTree(h.dir) }

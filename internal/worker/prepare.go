@@ -1,0 +1,131 @@
+package worker
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/attune-automation/attune/internal/execution"
+	"github.com/attune-automation/attune/internal/pack"
+	"github.com/attune-automation/attune/internal/runtime"
+)
+
+// place is the private directory of one attempt. Nothing of it is left when the attempt has ended.
+type place struct {
+	root string
+	dirs runtime.Dirs
+}
+
+// prepare makes the private directories of an attempt and has its pack unpacked.
+func (w *Worker) prepare(ctx context.Context, a execution.Assignment) (*place, error) {
+	dir, err := w.packs.dir(ctx, a.Action.Digest)
+	if err != nil {
+		return nil, runtime.Setupf("the files of pack %s can't be had: %v", a.Action.Ref.Pack(), err)
+	}
+	root := filepath.Join(w.cfg.Home.tasks(), taskID(a))
+	p := &place{root: root, dirs: runtime.Dirs{
+		Pack: dir, Private: filepath.Join(root, "private"), Work: filepath.Join(root, "work"),
+		Home: filepath.Join(root, "home"), Tmp: filepath.Join(root, "tmp"),
+	}}
+	// What a crash left under this name must not be met by another attempt.
+	if err := removeTree(root); err != nil {
+		return nil, runtime.Setupf("old private directory can't be removed: %v", err)
+	}
+	for _, dir := range []string{p.dirs.Private, p.dirs.Work, p.dirs.Home, p.dirs.Tmp} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, runtime.Setupf("private directory can't be made: %v", errors.Join(err, removeTree(root)))
+		}
+	}
+	if err := os.WriteFile(p.contextFile(), a.Context, 0o600); err != nil {
+		return nil, runtime.Setupf("context can't be written: %v", errors.Join(err, removeTree(root)))
+	}
+	return p, nil
+}
+
+func (p *place) contextFile() string { return filepath.Join(p.dirs.Private, "context.json") }
+func (p *place) remove() error       { return removeTree(p.root) }
+
+func taskID(a execution.Assignment) string {
+	return strconv.FormatInt(a.ID, 10) + "-" + strconv.Itoa(a.Attempt)
+}
+
+// task puts together what the runtime needs.
+func (w *Worker) task(a execution.Assignment, p *place, kept *keeping) (*runtime.Task, error) {
+	// The API has checked them against the same version of the action: what fails here is ours.
+	parameters, err := pack.Parameters(a.Action.Parameters, a.Parameters, math.MaxInt)
+	if err != nil {
+		return nil, runtime.Setupf("parameters of %s: %v", a.Action.Ref, err)
+	}
+	env, err := w.environment(a, p, kept)
+	if err != nil {
+		return nil, err
+	}
+	return &runtime.Task{
+		ID: taskID(a), Action: &a.Action, Parameters: parameters, Dirs: p.dirs, Env: env,
+		Timeout: w.timeout(a), Grace: w.cfg.KillGrace,
+		Stdout: kept.stdout, Stderr: kept.stderr, MaxResultBytes: w.cfg.MaxResultBytes,
+	}, nil
+}
+
+// timeout is the execution's own, else the action's, else the worker's.
+func (w *Worker) timeout(a execution.Assignment) time.Duration {
+	if a.Timeout > 0 {
+		return a.Timeout
+	}
+	if a.Action.TimeoutSeconds > 0 {
+		return time.Duration(a.Action.TimeoutSeconds * float64(time.Second))
+	}
+	return w.cfg.TaskTimeout
+}
+
+// environment is the contract's variables, then the action's env, then the execution's.
+func (w *Worker) environment(a execution.Assignment, p *place, kept *keeping) (map[string]string, error) {
+	id := strconv.FormatInt(a.ID, 10)
+	env := map[string]string{
+		"PATH": w.cfg.Path, "LANG": "C.UTF-8", "TZ": "UTC",
+		"ATTUNE_EXECUTION_ID": id, "ATTUNE_EXEC_ID": id,
+		"ATTUNE_ACTION": string(a.Action.Ref), "ATTUNE_PACK": a.Action.Ref.Pack(),
+		"ATTUNE_ATTEMPT": strconv.Itoa(a.Attempt), "ATTUNE_WORKER": w.cfg.Name,
+		"ATTUNE_ARTIFACTS_DIR": kept.filesDir(p), "ATTUNE_CONTEXT_FILE": p.contextFile(),
+		"TRACEPARENT": traceparent(),
+	}
+	maps.Copy(env, a.Action.Env)
+	own := map[string]string{}
+	if err := json.Unmarshal(a.Env, &own); err != nil {
+		return nil, runtime.Setupf("the execution's env can't be read: %v", err)
+	}
+	maps.Copy(env, own)
+	return env, nil
+}
+
+// traceparent begins a trace, in the form of W3C Trace Context: version, trace id, span id, sampled.
+func traceparent() string {
+	var id [24]byte
+	_, _ = rand.Read(id[:]) // never fails
+	return fmt.Sprintf("00-%s-%s-01", hex.EncodeToString(id[:16]), hex.EncodeToString(id[16:]))
+}
+
+// removeTree removes a directory whatever modes an action has given to what is in it.
+func removeTree(root string) error {
+	err := os.RemoveAll(root)
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	_ = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() {
+			_ = os.Chmod(path, 0o700) // what it could not open, the second try reports
+		}
+		return nil
+	})
+	return os.RemoveAll(root)
+}

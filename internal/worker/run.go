@@ -1,0 +1,131 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/attune-automation/attune"
+	"github.com/attune-automation/attune/internal/execution"
+	"github.com/attune-automation/attune/internal/runtime"
+)
+
+// run takes a claimed attempt to its end: whatever happens on the way, its row gets a final status.
+func (w *Worker) run(ctx context.Context, a execution.Assignment) {
+	steps := newTrace(a.Trace || w.cfg.Trace)
+	log := w.log.With("execution", a.ID, "attempt", a.Attempt)
+	log.Debug("running", "action", a.Action.Ref)
+	outcome, left := w.attempt(ctx, a, steps)
+	status := w.finish(a.Fence(), outcome, left)
+	log.Debug("ended", "status", status)
+}
+
+// attempt prepares, runs and collects; every failure on the way is part of the outcome.
+func (w *Worker) attempt(ctx context.Context, a execution.Assignment, steps *trace) (attune.Outcome, []attune.Artifact) {
+	steps.begin("artifacts")
+	kept, fault := w.openArtifacts(a)
+	result, err := w.execute(ctx, a, kept, steps)
+	steps.begin("collect")
+	outcome := outcomeOf(ctx, result, err)
+	fault = errors.Join(fault, kept.close(&outcome))
+	if fault != nil {
+		w.log.Error("artifacts are incomplete", "execution", a.ID, "error", fault)
+	}
+	left, err := kept.collect(steps)
+	if err != nil {
+		w.log.Error("artifacts are not listed", "execution", a.ID, "error", err)
+	}
+	return outcome, left
+}
+
+func (w *Worker) execute(ctx context.Context, a execution.Assignment, kept *keeping, steps *trace) (runtime.Result, error) {
+	steps.begin("prepare")
+	place, err := w.prepare(ctx, a)
+	if err != nil {
+		return runtime.SetupFailure(err)
+	}
+	defer func() {
+		steps.begin("clean up")
+		if err := place.remove(); err != nil {
+			w.log.Error("private directory not removed, the next start does it", "execution", a.ID, "error", err)
+		}
+	}()
+	run, err := w.deps.Runtimes.For(&a.Action)
+	if err != nil {
+		return runtime.SetupFailure(err)
+	}
+	task, err := w.task(a, place, kept)
+	if err != nil {
+		return runtime.SetupFailure(err)
+	}
+	task.Trace = steps.begin
+	steps.begin("execute")
+	return run.Execute(ctx, task)
+}
+
+// outcomeOf turns what the runtime says into what the row will say. ctx tells why a stopped attempt was stopped.
+func outcomeOf(ctx context.Context, r runtime.Result, err error) attune.Outcome {
+	o := attune.Outcome{
+		Status: attune.StatusFailed, ExitCode: r.ExitCode, Signal: r.Signal, Result: r.Value,
+		Failure: r.Failure, Resources: r.Resources,
+	}
+	cancelled := r.Stopped == runtime.StoppedCancelled || err != nil && ctx.Err() != nil
+	switch {
+	case cancelled && errors.Is(context.Cause(ctx), errShutdown):
+		o.Status = attune.StatusAbandoned
+		o.Failure = &attune.Failure{Kind: attune.FailureWorkerLost, Message: "the worker was shut down before it ended"}
+	case cancelled:
+		o.Status, o.Failure = attune.StatusCancelled, nil // the row knows by whom
+	case err != nil:
+		o.Failure = &attune.Failure{Kind: attune.FailureSetup, Message: err.Error()}
+	case r.Stopped == runtime.StoppedTimeout:
+		o.Status = attune.StatusTimeout
+		o.Failure = &attune.Failure{Kind: attune.FailureTimeout, Message: "its time was up: raise --timeout or timeout_seconds"}
+	case r.Completed():
+		o.Status = attune.StatusCompleted
+	case o.Failure == nil:
+		o.Failure = endFailure(r)
+	}
+	return o
+}
+
+func endFailure(r runtime.Result) *attune.Failure {
+	if r.Signal != nil {
+		return &attune.Failure{Kind: attune.FailureSignal, Message: "ended by " + *r.Signal}
+	}
+	code := 0
+	if r.ExitCode != nil {
+		code = *r.ExitCode
+	}
+	return &attune.Failure{Kind: attune.FailureExit, Message: fmt.Sprintf("exit status %d", code)}
+}
+
+// finishPause is how long a worker waits between two tries to store how an attempt ended.
+const finishPause = time.Second
+
+// finish stores the outcome, and repeats it until the answer is certain: the result of somebody's work must not
+// depend on the database being there at that moment. Only a worker that ends gives up, and leaves the row to its next
+// incarnation.
+func (w *Worker) finish(f attune.Fence, o attune.Outcome, left []attune.Artifact) attune.Status {
+	ctx := context.Background()
+	for {
+		status, err := w.deps.Executions.Finish(ctx, f, o, left)
+		switch {
+		case err == nil:
+			return status
+		case attune.ErrorCode(err) == attune.CodeStale:
+			w.log.Warn("the attempt was over: its result is kept as an artifact only", "execution", f.ExecutionID, "error", err)
+			return ""
+		case attune.ErrorCode(err) == attune.CodeNotFound:
+			w.log.Warn("the execution was deleted while it ran", "execution", f.ExecutionID)
+			return ""
+		}
+		w.log.Error("result not stored, it is repeated", "execution", f.ExecutionID, "error", err)
+		select {
+		case <-w.giveUp:
+			return ""
+		case <-time.After(finishPause):
+		}
+	}
+}

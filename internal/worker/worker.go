@@ -1,0 +1,161 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/attune-automation/attune/internal/artifact"
+	"github.com/attune-automation/attune/internal/broker"
+	"github.com/attune-automation/attune/internal/execution"
+	"github.com/attune-automation/attune/internal/process"
+	"github.com/attune-automation/attune/internal/runtime"
+	"github.com/attune-automation/attune/internal/store"
+)
+
+// leaseIntervals is how many heartbeats may be missed before a worker counts as lost.
+const leaseIntervals = 3
+
+// poll is how often a worker reads its own rows, so that it needs no message.
+const poll = time.Second
+
+// Identity is what a worker says of itself when it registers.
+type Identity struct {
+	Name      string
+	Type      string
+	Host      string
+	RuntimeID string // only this runtime; "" for all that were found
+	Labels    map[string]string
+	Slots     int  // executions at once
+	Exclusive bool // takes only what is pinned to it, and leaves no row behind
+}
+
+// Limits bound the executions of a worker.
+type Limits struct {
+	TaskTimeout     time.Duration // for actions that name none
+	KillGrace       time.Duration // from SIGTERM to SIGKILL
+	ShutdownTimeout time.Duration // for what runs when the worker is told to end
+	MaxOutputBytes  int64         // of stdout, and of stderr
+	MaxResultBytes  int64
+}
+
+// Config says who the worker is and how it works.
+type Config struct {
+	Identity
+	Limits
+	Heartbeat time.Duration
+	Home      Home
+	Path      string        // PATH of actions
+	Trace     bool          // trace every execution
+	Retention time.Duration // of artifact files; 0 keeps them
+}
+
+// Deps are what a worker works with.
+type Deps struct {
+	Store      *store.Store
+	Broker     broker.Broker
+	Executions *execution.Service
+	Runtimes   *runtime.Registry
+	Processes  *process.Supervisor
+	Artifacts  *artifact.Store
+	Logger     *slog.Logger
+}
+
+// Worker runs executions.
+type Worker struct {
+	cfg   Config
+	deps  Deps
+	log   *slog.Logger
+	slots *slots
+	packs *packs
+
+	registered  chan struct{} // closed when the row is there and the queue is bound
+	bound       sync.Once
+	giveUp      chan struct{} // closed when a result that can't be stored is no longer waited for
+	id          int64
+	incarnation int64
+	running     sync.WaitGroup
+}
+
+// New returns a Worker that Run starts.
+func New(cfg Config, deps Deps) *Worker {
+	return &Worker{
+		cfg: cfg, deps: deps, log: deps.Logger.With("worker", cfg.Name),
+		slots:      newSlots(cfg.Slots),
+		packs:      newPacks(cfg.Home.packs(), deps.Store),
+		registered: make(chan struct{}),
+		giveUp:     make(chan struct{}),
+	}
+}
+
+// Registered is closed when the worker has its row and its queue; ID is valid from then on.
+func (w *Worker) Registered() <-chan struct{} { return w.registered }
+
+// ID returns the id of the worker's row.
+func (w *Worker) ID() int64 { return w.id }
+
+// ErrSuperseded is the cause with which Run ends when a later incarnation has taken the worker's row.
+var ErrSuperseded = errors.New("another process has registered as this worker")
+
+// ErrDrained is the cause with which Run ends when the worker was drained and has nothing left to run.
+var ErrDrained = errors.New("drained")
+
+var errShutdown = errors.New("the worker was shut down")
+
+// Run registers the worker and runs what is placed on it until ctx ends; what runs then has ShutdownTimeout to end by
+// itself and is ended after it. The worker's lock is held, and its earlier life is buried, before anything new runs.
+func (w *Worker) Run(ctx context.Context) (err error) {
+	unlock, err := w.cfg.Home.await(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := w.start(ctx); err != nil {
+		return fmt.Errorf("start worker %s: %w", w.cfg.Name, err)
+	}
+	defer func() { err = errors.Join(err, w.deps.Runtimes.CleanUp(context.WithoutCancel(ctx))) }()
+
+	// taking ends first, work only after what runs has ended or its time is up.
+	taking, stopTaking := context.WithCancelCause(ctx)
+	defer stopTaking(nil)
+	work, stopWork := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stopWork(nil)
+
+	loops, looping := errgroup.WithContext(taking)
+	loops.Go(func() error { return w.consume(looping, work) })
+	loops.Go(func() error { return w.poll(looping, work) })
+	loops.Go(func() error { return w.retain(looping) })
+	control, stopControl := context.WithCancelCause(context.WithoutCancel(ctx))
+	var tending errgroup.Group
+	tending.Go(func() error { return w.control(control) })
+	tending.Go(func() error { return w.heartbeat(control, stopTaking) })
+
+	err = loops.Wait()
+	if cause := context.Cause(taking); errors.Is(cause, ErrSuperseded) || errors.Is(cause, ErrDrained) {
+		err = errors.Join(err, cause)
+	}
+	w.finishRunning(stopWork, err)
+	stopControl(errShutdown)
+	return errors.Join(err, tending.Wait(), w.leave(context.WithoutCancel(ctx)))
+}
+
+// storeGrace is how long a worker that ends goes on trying to store results that the database does not take.
+const storeGrace = 10 * time.Second
+
+// finishRunning waits for what runs; when the time is up, or the row belongs to somebody else, it ends it.
+func (w *Worker) finishRunning(stopWork context.CancelCauseFunc, why error) {
+	timeout := w.cfg.ShutdownTimeout
+	if errors.Is(why, ErrSuperseded) {
+		timeout = 0
+	}
+	stop := time.AfterFunc(timeout, func() { stopWork(errShutdown) })
+	defer stop.Stop()
+	giveUp := time.AfterFunc(timeout+w.cfg.KillGrace+storeGrace, func() { close(w.giveUp) })
+	defer giveUp.Stop()
+	w.running.Wait()
+}
