@@ -1,0 +1,122 @@
+package local
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/attune-automation/attune"
+	"github.com/attune-automation/attune/internal/process"
+	"github.com/attune-automation/attune/internal/runtime"
+)
+
+// invocation is what a language makes of a task.
+type invocation struct {
+	interpreter string
+	args        []string
+	env         *runtime.Environment
+	stdin       []byte
+	value       string // where a function's value will be; "" if there are no functions
+}
+
+// run runs an invocation to its end and reads the result. That of an action that failed is kept if there is one, but
+// is not missed if there is none: the failure it ended with is the one to tell.
+func (h *host) run(ctx context.Context, t *runtime.Task, in invocation) (runtime.Result, error) {
+	env, err := in.env.List()
+	if err != nil {
+		return runtime.SetupFailure(err)
+	}
+	for _, note := range in.env.Notes() {
+		fmt.Fprintln(t.Stderr, note)
+	}
+	t.Step("run")
+	tail := runtime.NewTail(t.MaxResultBytes)
+	exit, err := h.processes.Run(ctx, process.Command{
+		ID: t.ID, Path: in.interpreter, Args: in.args, Env: env, Dir: t.Dirs.Work, Stdin: in.stdin,
+		Stdout: tail.Tee(t.Stdout), Stderr: t.Stderr, Timeout: t.Timeout, Grace: t.Grace,
+	})
+	if err != nil {
+		return notRun(ctx, t, err)
+	}
+	h.report(ctx, t, exit)
+	t.Step("result")
+	value, err := returned(in.value, t.MaxResultBytes)
+	if err != nil {
+		return runtime.SetupFailure(err)
+	}
+	result := resultOf(exit)
+	var failure *attune.Failure
+	result.Value, failure = runtime.ReadResult(t, value, tail)
+	if result.Completed() {
+		result.Failure = failure
+	}
+	return result, nil
+}
+
+// notRun tells apart what the action's description is to blame for, a cancel that came before the start, and errors of
+// our own.
+func notRun(ctx context.Context, t *runtime.Task, err error) (runtime.Result, error) {
+	var start *process.StartError
+	switch {
+	case errors.Is(err, syscall.E2BIG):
+		err = runtime.Setupf("the parameters and env of %s are too large together for the environment of a process: "+
+			"make them smaller, or write it in python, which takes parameters by parameter_delivery stdin", t.Action.Ref)
+	case errors.As(err, &start):
+		err = runtime.Setupf("%s can't be started: %v", t.Action.Ref, err)
+	case ctx.Err() != nil && errors.Is(err, context.Cause(ctx)):
+		return runtime.Result{Stopped: runtime.StoppedCancelled}, nil
+	default:
+		return runtime.Result{}, fmt.Errorf("run %s: %w", t.ID, err)
+	}
+	return runtime.SetupFailure(err)
+}
+
+// report logs what an operator should see: an execution whose processes did not end as they ought to.
+func (h *host) report(ctx context.Context, t *runtime.Task, exit process.Exit) {
+	if len(exit.Survivors) > 0 {
+		h.logger.ErrorContext(ctx, "processes outlive SIGKILL, the next start tries again",
+			"task", t.ID, "processes", strings.Join(exit.Survivors, ", "))
+	}
+	if exit.OutputHeld {
+		h.logger.WarnContext(ctx, "a process outside of the task held its output, which was closed", "task", t.ID)
+	}
+}
+
+func resultOf(exit process.Exit) runtime.Result {
+	result := runtime.Result{
+		Stopped:   runtime.Stop(exit.Stopped),
+		Resources: attune.Resources{CPUMillis: exit.CPU.Milliseconds(), MaxRSSBytes: exit.MaxRSS},
+	}
+	if exit.Signal != "" {
+		result.Signal = &exit.Signal
+	} else {
+		result.ExitCode = &exit.Code
+	}
+	return result
+}
+
+// probeTimeout is how long an interpreter may take to say who it is.
+const probeTimeout = 10 * time.Second
+
+// newProber returns a prober that runs commands under the supervisor. They get the worker's own environment: version
+// managers are told by it what to start.
+func newProber(processes *process.Supervisor) prober {
+	var count atomic.Int64
+	return func(ctx context.Context, command string, args []string) (string, error) {
+		var stdout, stderr bytes.Buffer
+		exit, err := processes.Run(ctx, process.Command{
+			ID: fmt.Sprintf("probe-%d", count.Add(1)), Path: command, Args: args, Env: os.Environ(), Dir: "/",
+			Stdout: &stdout, Stderr: &stderr, Timeout: probeTimeout,
+		})
+		if err == nil && (exit.Code != 0 || exit.Signal != "") {
+			err = fmt.Errorf("exit status %d %s: %.200s", exit.Code, exit.Signal, stderr.String())
+		}
+		return stdout.String(), err
+	}
+}
