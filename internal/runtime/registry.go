@@ -56,5 +56,6 @@ func (g *Registry) For(a *attune.Action) (Runtime, error) {
 			return r, nil
 		}
 	}
-	return nil, Setupf("no runtime of this worker can run %s, which needs %q: install it, or run it elsewhere", a.Ref, a.Runtime)
+	return nil, Setupf("no runtime of this worker can run %s, which needs %q: install it, or run it elsewhere",
+		a.Ref, a.Runtime)
 }

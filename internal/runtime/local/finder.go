@@ -96,9 +96,9 @@ func (f *finder) examine(ctx context.Context, command string, lang language) (id
 		f.logger.DebugContext(ctx, "interpreter can't be used", "command", command, "answer", output)
 		return identity{}, false
 	}
-	real, ok := executable(found.Path)
+	behind, ok := executable(found.Path)
 	if ok {
-		f.remember(command, remembered{identity: found, Command: mark, Real: real})
+		f.remember(command, remembered{identity: found, Command: mark, Real: behind})
 	}
 	return found, ok
 }
@@ -110,8 +110,8 @@ func (f *finder) recall(command string, mark fingerprint) (identity, bool) {
 	if !ok || entry.Command != mark {
 		return identity{}, false
 	}
-	real, ok := executable(entry.Path)
-	return entry.identity, ok && real == entry.Real
+	behind, ok := executable(entry.Path)
+	return entry.identity, ok && behind == entry.Real
 }
 
 func (f *finder) remember(command string, entry remembered) {

@@ -64,13 +64,13 @@ func realPython(t *testing.T) attune.Runtime {
 
 func TestFinderResolvesShimsOnce(t *testing.T) {
 	t.Parallel()
-	real, f := realPython(t), newFakes(t)
-	f.command(t, "python3", fmt.Sprintf("exec '%s' \"$@\"", real.Path))
+	installed, f := realPython(t), newFakes(t)
+	f.command(t, "python3", fmt.Sprintf("exec '%s' \"$@\"", installed.Path))
 	cache := filepath.Join(t.TempDir(), "new", "cache.json")
 	for range 3 { // as three commands, one after the other
 		found, ok := capability(newLocal(t, f.only(cache)), attune.RuntimePython)
-		if !ok || found != real {
-			t.Errorf("found %+v, want %+v", found, real)
+		if !ok || found != installed {
+			t.Errorf("found %+v, want %+v", found, installed)
 		}
 	}
 	if n := f.count(t, "python3"); n != 1 {
@@ -80,8 +80,8 @@ func TestFinderResolvesShimsOnce(t *testing.T) {
 
 func TestFinderAsksAgainWhenAnythingChanged(t *testing.T) {
 	t.Parallel()
-	real, f := realPython(t), newFakes(t)
-	shim := fmt.Sprintf("exec '%s' \"$@\"", real.Path)
+	installed, f := realPython(t), newFakes(t)
+	shim := fmt.Sprintf("exec '%s' \"$@\"", installed.Path)
 	f.command(t, "python3", shim)
 	cache := filepath.Join(t.TempDir(), "cache.json")
 	l := newLocal(t, f.only(cache))
@@ -107,8 +107,8 @@ func TestFinderAsksAgainWhenAnythingChanged(t *testing.T) {
 
 func TestFinderOutlivesACorruptCache(t *testing.T) {
 	t.Parallel()
-	real, f := realPython(t), newFakes(t)
-	f.command(t, "python3", fmt.Sprintf("exec '%s' \"$@\"", real.Path))
+	installed, f := realPython(t), newFakes(t)
+	f.command(t, "python3", fmt.Sprintf("exec '%s' \"$@\"", installed.Path))
 	for _, content := range []string{"", "{", "[]", `{"x":{"path":1}}`, "\x00\xff", "null"} {
 		cache := filepath.Join(t.TempDir(), "cache.json")
 		if err := os.WriteFile(cache, []byte(content), 0o600); err != nil {
@@ -128,13 +128,13 @@ func TestFinderOutlivesACorruptCache(t *testing.T) {
 
 func TestFinderPassesOverWhatCannotBeUsed(t *testing.T) {
 	t.Parallel()
-	real, old, f := realPython(t), newFakes(t), newFakes(t)
+	installed, old, f := realPython(t), newFakes(t), newFakes(t)
 	old.command(t, "python3", "printf '/bin/bash\\n3.7.9\\nFalse\\n'")
 	old.command(t, "python", "exit 1")
 	old.command(t, "bash", "echo nonsense")
-	f.command(t, "python3", fmt.Sprintf("exec '%s' \"$@\"", real.Path))
+	f.command(t, "python3", fmt.Sprintf("exec '%s' \"$@\"", installed.Path))
 	l := newLocal(t, func(cfg *local.Config) { cfg.Path, cfg.FallbackPath = old.dir, "relative:"+f.dir })
-	if found, ok := capability(l, attune.RuntimePython); !ok || found != real || old.count(t, "python3") != 1 {
+	if found, ok := capability(l, attune.RuntimePython); !ok || found != installed || old.count(t, "python3") != 1 {
 		t.Errorf("found %+v", found)
 	}
 	if found, ok := capability(l, attune.RuntimeShell); ok {
@@ -144,7 +144,7 @@ func TestFinderPassesOverWhatCannotBeUsed(t *testing.T) {
 
 func TestCapabilitiesComeAndGo(t *testing.T) {
 	t.Parallel()
-	real, f := realPython(t), newFakes(t)
+	installed, f := realPython(t), newFakes(t)
 	l := newLocal(t, f.only(""))
 	a := newPython(t, "def run(): return 1", nil)
 	if l.CanExecute(a.Task.Action) || len(l.Capabilities()) != 0 {
@@ -153,7 +153,7 @@ func TestCapabilitiesComeAndGo(t *testing.T) {
 	if result := execute(t, l, a); result.Failure == nil || !strings.Contains(result.Failure.Message, "python3") {
 		t.Errorf("%+v", result)
 	}
-	f.command(t, "python3", fmt.Sprintf("exec '%s' \"$@\"", real.Path))
+	f.command(t, "python3", fmt.Sprintf("exec '%s' \"$@\"", installed.Path))
 	if err := l.SetUp(t.Context()); err != nil || !l.CanExecute(a.Task.Action) {
 		t.Errorf("after it was installed: %v, %+v", err, l.Capabilities())
 	}

@@ -72,7 +72,8 @@ func (h *host) CleanUp(context.Context) error { return nil }
 func (h *host) prepare(t *runtime.Task) (interpreter, script string, err error) {
 	found := h.found.Load()
 	if found == nil {
-		return "", "", runtime.Setupf("%s needs %s, which is not installed here: install it, or run it on a worker that has it",
+		return "", "", runtime.Setupf(
+			"%s needs %s, which is not installed here: install it, or run it on a worker that has it",
 			t.Action.Ref, h.lang.names[0])
 	}
 	if _, ok := executable(found.Path); !ok {
@@ -85,7 +86,8 @@ func (h *host) prepare(t *runtime.Task) (interpreter, script string, err error) 
 	script = filepath.Join(t.Dirs.Pack, entry)
 	info, err := os.Stat(script)
 	if err != nil || !info.Mode().IsRegular() {
-		return "", "", runtime.Setupf("%s of %s is missing from its pack: install the pack again", t.Action.EntryPoint, t.Action.Ref)
+		return "", "", runtime.Setupf("%s of %s is missing from its pack: install the pack again",
+			t.Action.EntryPoint, t.Action.Ref)
 	}
 	return found.Path, script, nil
 }

@@ -108,8 +108,8 @@ func (l *Local) runtimeFor(a *attune.Action) (runtime.Runtime, error) {
 	if r, ok := l.pick(a); ok {
 		return r, nil
 	}
-	return nil, runtime.Setupf("%s: no local runtime for runner_type %q and a file like %s: use python or shell, or a file that "+
-		"ends in .py, .sh or .bash", a.Ref, a.Runtime, path.Base(a.EntryPoint))
+	return nil, runtime.Setupf("%s: no local runtime for runner_type %q and a file like %s: "+
+		"use python or shell, or a file that ends in .py, .sh or .bash", a.Ref, a.Runtime, path.Base(a.EntryPoint))
 }
 
 // pick goes by runner_type; "local", or none, leaves it to the file's ending.

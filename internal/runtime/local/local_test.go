@@ -27,7 +27,9 @@ func TestLocalPicksByMetadataThenByEnding(t *testing.T) {
 			t.Errorf("%+v: %q, %+v, stderr %s", test, a.Stdout, result, a.Stderr)
 		}
 	}
-	for _, test := range []struct{ name, file string }{{"node", "action.js"}, {"", "action"}, {"local", "action.rb"}, {"Python", "action.py"}} {
+	for _, test := range []struct{ name, file string }{
+		{"node", "action.js"}, {"", "action"}, {"local", "action.rb"}, {"Python", "action.py"},
+	} {
 		a := runtimetest.NewAction(t, test.name, test.file, "", nil)
 		result := execute(t, l, a)
 		if l.CanExecute(a.Task.Action) || result.Failure == nil || result.Failure.Kind != attune.FailureSetup {

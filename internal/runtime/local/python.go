@@ -35,8 +35,8 @@ var python = language{
 		if lines[2] == "True" {
 			return identity{Path: lines[0], Version: lines[1]}, true
 		}
-		real, err := filepath.EvalSymlinks(lines[0])
-		return identity{Path: real, Version: lines[1]}, err == nil
+		file, err := filepath.EvalSymlinks(lines[0])
+		return identity{Path: file, Version: lines[1]}, err == nil
 	},
 }
 

@@ -16,16 +16,16 @@ import (
 	"github.com/attune-automation/attune/internal/runtime/runtimetest"
 )
 
-func newPython(t testing.TB, program string, parameters map[string]any) *runtimetest.Action {
-	t.Helper()
-	return runtimetest.NewAction(t, attune.RuntimePython, "greet.py", program, parameters)
+func newPython(tb testing.TB, program string, parameters map[string]any) *runtimetest.Action {
+	tb.Helper()
+	return runtimetest.NewAction(tb, attune.RuntimePython, "greet.py", program, parameters)
 }
 
-func execute(t testing.TB, l *local.Local, a *runtimetest.Action) runtime.Result {
-	t.Helper()
-	result, err := l.Execute(t.Context(), a.Task)
+func execute(tb testing.TB, l *local.Local, a *runtimetest.Action) runtime.Result {
+	tb.Helper()
+	result, err := l.Execute(tb.Context(), a.Task)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return result
 }

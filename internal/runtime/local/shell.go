@@ -18,9 +18,9 @@ var bash = language{
 		if !ok {
 			return identity{}, false
 		}
-		real, err := filepath.EvalSymlinks(path)
+		file, err := filepath.EvalSymlinks(path)
 		version, _, _ = strings.Cut(version, "(") // 5.2.15(1)-release
-		return identity{Path: real, Version: version}, err == nil
+		return identity{Path: file, Version: version}, err == nil
 	},
 }
 

@@ -12,9 +12,9 @@ import (
 	"github.com/attune-automation/attune/internal/runtime/runtimetest"
 )
 
-func newShell(t testing.TB, program string, parameters map[string]any) *runtimetest.Action {
-	t.Helper()
-	return runtimetest.NewAction(t, attune.RuntimeShell, "action.sh", program, parameters)
+func newShell(tb testing.TB, program string, parameters map[string]any) *runtimetest.Action {
+	tb.Helper()
+	return runtimetest.NewAction(tb, attune.RuntimeShell, "action.sh", program, parameters)
 }
 
 func TestShellEndsAtTheFirstError(t *testing.T) {

@@ -16,11 +16,11 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // newLocal returns runtimes that are set up, with support files and a cache of their own.
-func newLocal(t testing.TB, change ...func(*local.Config)) *local.Local {
-	t.Helper()
-	dir := t.TempDir()
+func newLocal(tb testing.TB, change ...func(*local.Config)) *local.Local {
+	tb.Helper()
+	dir := tb.TempDir()
 	cfg := local.Config{
-		Processes:    newSupervisor(t),
+		Processes:    newSupervisor(tb),
 		FallbackPath: os.Getenv("PATH"),
 		SupportDir:   filepath.Join(dir, "support"),
 		CacheFile:    filepath.Join(dir, "cache", "interpreters.json"),
@@ -30,8 +30,8 @@ func newLocal(t testing.TB, change ...func(*local.Config)) *local.Local {
 		c(&cfg)
 	}
 	l := local.New(cfg)
-	if err := l.SetUp(t.Context()); err != nil {
-		t.Fatal(err)
+	if err := l.SetUp(tb.Context()); err != nil {
+		tb.Fatal(err)
 	}
 	return l
 }

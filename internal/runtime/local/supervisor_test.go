@@ -7,11 +7,11 @@ import (
 	"github.com/attune-automation/attune/internal/process"
 )
 
-func newSupervisor(t testing.TB) *process.Supervisor {
-	t.Helper()
-	s, err := process.New(process.Config{Name: "test", RecordsDir: t.TempDir(), Logger: slog.New(slog.DiscardHandler)})
+func newSupervisor(tb testing.TB) *process.Supervisor {
+	tb.Helper()
+	s, err := process.New(process.Config{Name: "test", RecordsDir: tb.TempDir(), Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }

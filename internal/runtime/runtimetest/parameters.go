@@ -45,7 +45,8 @@ func (s *Subject) testEnvironment(t *testing.T) {
 // awkward is text that a shell, a quote, a template or a line reader would change.
 var awkward = []string{
 	"", " ", "plain", "two words", "it's", `"quoted"`, "$(touch pwned) `touch pwned` $HOME ${x}", "a\nb\n\nc\n", "\ttab\r\n",
-	`back\slash \n \`, "-n -e", "*?[a]~", "; rm -rf x & | > y", "é ü 漢字 😀 \u202e", "'''\"\"\"", "{{ x }} %s %(x)s", "\x01\x1b[31m\x7f",
+	`back\slash \n \`, "-n -e", "*?[a]~", "; rm -rf x & | > y", "é ü 漢字 😀 \u202e", "'''\"\"\"", "{{ x }} %s %(x)s",
+	"\x01\x1b[31m\x7f",
 	"null", "true", "1.50", `{"json": [1]}`,
 }
 
