@@ -41,10 +41,10 @@ func (h *host) run(ctx context.Context, t *runtime.Task, in invocation) (runtime
 		ID: t.ID, Path: in.interpreter, Args: in.args, Env: env, Dir: t.Dirs.Work, Stdin: in.stdin,
 		Stdout: tail.Tee(t.Stdout), Stderr: t.Stderr, Timeout: t.Timeout, Grace: t.Grace,
 	})
-	if err != nil {
+	if err != nil && !ran(exit) {
 		return notRun(ctx, t, err)
 	}
-	h.report(ctx, t, exit)
+	h.report(ctx, t, exit, err)
 	t.Step("result")
 	value, err := returned(in.value, t.MaxResultBytes)
 	if err != nil {
@@ -58,6 +58,10 @@ func (h *host) run(ctx context.Context, t *runtime.Task, in invocation) (runtime
 	}
 	return result, nil
 }
+
+// ran tells whether a command has run to its end: every process that was waited for has used memory. What fails after
+// that, the removal of its record or its control group, must not cost the execution its outcome.
+func ran(exit process.Exit) bool { return exit.MaxRSS > 0 }
 
 // notRun tells apart what the action's description is to blame for, a cancel that came before the start, and errors of
 // our own.
@@ -78,7 +82,10 @@ func notRun(ctx context.Context, t *runtime.Task, err error) (runtime.Result, er
 }
 
 // report logs what an operator should see: an execution whose processes did not end as they ought to.
-func (h *host) report(ctx context.Context, t *runtime.Task, exit process.Exit) {
+func (h *host) report(ctx context.Context, t *runtime.Task, exit process.Exit, err error) {
+	if err != nil {
+		h.logger.ErrorContext(ctx, "what kept track of a task is not cleared away", "task", t.ID, "error", err)
+	}
 	if len(exit.Survivors) > 0 {
 		h.logger.ErrorContext(ctx, "processes outlive SIGKILL, the next start tries again",
 			"task", t.ID, "processes", strings.Join(exit.Survivors, ", "))
