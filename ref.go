@@ -79,7 +79,7 @@ func ScriptRef(name string) (Ref, error) {
 		}
 		return '_'
 	}, base)
-	ref, err := ParseRef(AdhocPack + "." + clean)
+	ref, err := ParseRef(AdhocPack + "." + strings.TrimLeft(clean, "_-"))
 	if err != nil {
 		return "", fmt.Errorf("script file %q: %w", name, err)
 	}

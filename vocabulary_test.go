@@ -32,18 +32,14 @@ func TestParseRef(t *testing.T) {
 func TestScriptRef(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]attune.Ref{
-		"greet.py": "adhoc.greet", "My Script.v2.sh": "adhoc.my_script_v2", "ünï.py": "adhoc._n_",
+		"greet.py": "adhoc.greet", "My Script.v2.sh": "adhoc.my_script_v2", "_ünï.py": "adhoc.n_", "x": "adhoc.x",
 	} {
-		got, err := attune.ScriptRef(name)
-		if want == "adhoc._n_" { // begins with what a name can't begin with
-			if err == nil {
-				t.Errorf("%q became %q", name, got)
-			}
-			continue
-		}
-		if err != nil || got != want {
+		if got, err := attune.ScriptRef(name); err != nil || got != want {
 			t.Errorf("%q: %q, %v", name, got, err)
 		}
+	}
+	if got, err := attune.ScriptRef("__.py"); err == nil {
+		t.Errorf("a name without a letter became %q", got)
 	}
 }
 

@@ -64,7 +64,7 @@ type ExecutionRow struct {
 }
 
 // Fence returns what identifies the row's present attempt.
-func (r *ExecutionRow) Fence() attune.Fence {
+func (r ExecutionRow) Fence() attune.Fence {
 	return attune.Fence{ExecutionID: r.ID, Attempt: r.Attempt, WorkerID: r.WorkerID, Incarnation: r.Incarnation}
 }
 
