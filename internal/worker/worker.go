@@ -80,6 +80,8 @@ type Worker struct {
 	id          int64
 	incarnation int64
 	running     sync.WaitGroup
+	kill        chan struct{} // closed by Kill
+	killed      sync.Once
 }
 
 // New returns a Worker that Run starts.
@@ -90,6 +92,7 @@ func New(cfg Config, deps Deps) *Worker {
 		packs:      newPacks(cfg.Home.packs(), deps.Store),
 		registered: make(chan struct{}),
 		giveUp:     make(chan struct{}),
+		kill:       make(chan struct{}),
 	}
 }
 
@@ -135,6 +138,16 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 	tending.Go(func() error { return w.control(control) })
 	tending.Go(func() error { return w.heartbeat(control, stopTaking) })
 
+	tending.Go(func() error {
+		select {
+		case <-w.kill:
+			stopTaking(errShutdown)
+			stopWork(errShutdown)
+		case <-control.Done():
+		}
+		return nil
+	})
+
 	err = loops.Wait()
 	if cause := context.Cause(taking); errors.Is(cause, ErrSuperseded) || errors.Is(cause, ErrDrained) {
 		err = errors.Join(err, cause)
@@ -146,6 +159,12 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 
 // storeGrace is how long a worker that ends goes on trying to store results that the database does not take.
 const storeGrace = 10 * time.Second
+
+// Kill ends everything that runs, at once and without a grace, and takes nothing more. It is for users who ask twice.
+func (w *Worker) Kill() {
+	w.killed.Do(func() { close(w.kill) })
+	w.deps.Processes.Hurry()
+}
 
 // finishRunning waits for what runs; when the time is up, or the row belongs to somebody else, it ends it.
 func (w *Worker) finishRunning(stopWork context.CancelCauseFunc, why error) {
