@@ -28,7 +28,7 @@ type Returned struct {
 func ReadResult(t *Task, returned Returned, stdout *Tail) (json.RawMessage, *attune.Failure) {
 	value, err := readResult(t, returned, stdout)
 	if err == nil {
-		err = checkOutput(t.Action.Output, value)
+		err = t.checkResult(value)
 	}
 	var tooLarge *tooLargeError
 	switch {
@@ -38,6 +38,17 @@ func ReadResult(t *Task, returned Returned, stdout *Tail) (json.RawMessage, *att
 		return nil, &attune.Failure{Kind: attune.FailureResultTooLarge, Message: err.Error()}
 	}
 	return nil, &attune.Failure{Kind: attune.FailureResultInvalid, Message: err.Error()}
+}
+
+// checkResult holds a result against what the action promises. No result counts as null.
+func (t *Task) checkResult(value json.RawMessage) error {
+	if t.CheckResult == nil {
+		return nil
+	}
+	if value == nil {
+		value = json.RawMessage("null")
+	}
+	return t.CheckResult(value)
 }
 
 // resultFileName is what messages call it.

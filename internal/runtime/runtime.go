@@ -44,6 +44,10 @@ type Task struct {
 	Stderr         io.Writer
 	MaxResultBytes int64
 	Trace          func(step string) // nil, or told of each step as it begins
+
+	// CheckResult returns an error if a result is not what the action's output schema promises; null stands for none.
+	// nil if the action has no such schema.
+	CheckResult func(result json.RawMessage) error
 }
 
 // Dirs are the directories of a task.

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/internal/execution"
 	"github.com/attune-automation/attune/internal/pack"
 	"github.com/attune-automation/attune/internal/runtime"
@@ -70,11 +71,28 @@ func (w *Worker) task(a execution.Assignment, p *place, kept *keeping) (*runtime
 	if err != nil {
 		return nil, err
 	}
+	check, err := resultCheck(a.Action)
+	if err != nil {
+		return nil, err
+	}
 	return &runtime.Task{
 		ID: taskID(a), Action: &a.Action, Parameters: parameters, Dirs: p.dirs, Env: env,
 		Timeout: w.timeout(a), Grace: w.cfg.KillGrace,
 		Stdout: kept.stdout, Stderr: kept.stderr, MaxResultBytes: w.cfg.MaxResultBytes,
+		CheckResult: check,
 	}, nil
+}
+
+// resultCheck is the action's output schema as a function, nil if it has none.
+func resultCheck(a attune.Action) (func(json.RawMessage) error, error) {
+	if len(a.Output) == 0 {
+		return nil, nil
+	}
+	schema, err := pack.Compile(a.Output)
+	if err != nil {
+		return nil, runtime.Setupf("output of %s: %v", a.Ref, err)
+	}
+	return schema.CheckResult, nil
 }
 
 // timeout is the execution's own, else the action's, else the worker's.

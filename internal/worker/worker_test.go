@@ -236,6 +236,23 @@ func TestOutcomesTellWhy(t *testing.T) {
 	}
 }
 
+func TestResultIsHeldAgainstTheOutputSchema(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, nil).start()
+	for script, want := range map[string]attune.Status{
+		`echo '{"n": 1}'`: attune.StatusCompleted, `echo '{"n": "one"}'`: attune.StatusFailed, `true`: attune.StatusFailed,
+	} {
+		id := h.submit("a.sh", script, `{}`, func(a *attune.Action) {
+			a.Output = json.RawMessage(`{"type":"object","properties":{"n":{"type":"integer"}},"required":["n"]}`)
+		})
+		h.place()
+		row := h.until(id, attune.Status.Final)
+		if row.Status != want || want == attune.StatusFailed && row.Error.Kind != attune.FailureResultInvalid {
+			t.Errorf("%s: %s %+v", script, row.Status, row.Error)
+		}
+	}
+}
+
 func TestRepeatedMessagesRunOnce(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, nil).start()
@@ -531,7 +548,9 @@ func TestOldArtifactsAreRemoved(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(c *worker.Config) { c.Retention = 24 * time.Hour }).start()
 	old, young := h.run("a.sh", "true", `{}`), h.run("b.sh", "true", `{}`)
-	dir := func(id int64) string { return filepath.Join(h.dir, "artifacts", "w", "execution_"+string('0'+rune(id))) }
+	dir := func(id int64) string {
+		return filepath.Join(h.dir, "artifacts", "w", "execution_"+string('0'+rune(id)))
+	}
 	past := time.Now().Add(-48 * time.Hour)
 	if err := os.Chtimes(dir(old.ID), past, past); err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package runtimetest
 
 import (
 	"encoding/json"
+	"errors"
 	"testing"
 
 	"github.com/attune-automation/attune"
@@ -34,7 +35,7 @@ func (s *Subject) testBrokenResult(t *testing.T) {
 
 func (s *Subject) testSchema(t *testing.T) {
 	a := s.newAction(t, s.WriteResult, nil)
-	a.Task.Action.Output = json.RawMessage(`{"type":"object","properties":{"from":{"type":"integer"}}}`)
+	a.Task.CheckResult = func(json.RawMessage) error { return errors.New("not what was promised") }
 	s.assertFailed(t, a, attune.FailureResultInvalid)
 }
 
