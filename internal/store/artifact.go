@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"time"
 
 	"github.com/attune-automation/attune"
@@ -51,4 +53,27 @@ func (q *Queries) ExpireArtifacts(ctx context.Context, age time.Duration, limit 
 				AND e.status IN ('completed', 'failed', 'timeout', 'cancelled', 'abandoned')
 			ORDER BY a.created_at LIMIT $2)`, age.Microseconds(), limit)
 	return n, wrap(err, "expire artifact rows")
+}
+
+// WorkersOf returns the names of all workers that an execution was on, which keep its files.
+func (q *Queries) WorkersOf(ctx context.Context, executionID int64) ([]string, error) {
+	scan := func(row scanner) (name string, err error) { return name, row.Scan(&name) }
+	names, err := collect(ctx, q, scan, `
+		SELECT worker_name FROM execution WHERE id = $1 AND worker_name IS NOT NULL
+		UNION SELECT worker_name FROM execution_attempt WHERE execution_id = $1`, executionID)
+	return names, wrap(err, "list the workers of execution %d", executionID)
+}
+
+// WorkerOf returns the name of the worker that has, or had, an attempt of an execution; nil if none had it.
+func (q *Queries) WorkerOf(ctx context.Context, row ExecutionRow, attempt int) (*string, error) {
+	if attempt == row.Attempt {
+		return row.Worker, nil
+	}
+	var name string
+	err := q.row(ctx, `SELECT worker_name FROM execution_attempt WHERE execution_id = $1 AND attempt = $2`,
+		row.ID, attempt).Scan(&name)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	return &name, wrap(err, "look up attempt %d of execution %d", attempt, row.ID)
 }

@@ -1,0 +1,202 @@
+// Package client is the Go client of Attune's HTTP API. The command line uses nothing else.
+//
+// It owns how a request is written and an answer is read: authentication, retries, and errors, which are all
+// *attune.Error. It decides nothing and stores nothing. A server inside the same process is called alike, through
+// InProcess.
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/attune-automation/attune"
+)
+
+// Config says which server is called.
+type Config struct {
+	BaseURL   string            // http://127.0.0.1:7080; not used by InProcess
+	Token     string            // "" for none
+	Transport http.RoundTripper // nil: the network
+}
+
+// Client calls the API of one server. It is safe for concurrent use.
+type Client struct {
+	base  string
+	token string
+	http  *http.Client
+}
+
+// New returns a Client. It calls nobody yet. Close frees the connections that it made.
+func New(cfg Config) *Client {
+	transport := cfg.Transport
+	if transport == nil {
+		network := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 100}
+		transport = network
+	}
+	base := strings.TrimRight(cfg.BaseURL, "/")
+	if base == "" {
+		base = "http://attune.internal"
+	}
+	return &Client{base: base, token: cfg.Token, http: &http.Client{Transport: transport}}
+}
+
+// Close closes the connections that are not in use.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// call is one request to be made.
+type call struct {
+	method string
+	path   string // below /api/v1
+	query  url.Values
+	body   any       // JSON
+	raw    io.Reader // instead of body; then the request is not repeated
+	header http.Header
+}
+
+// Retries of a request that the server was too busy for.
+const (
+	maxTries   = 5
+	firstPause = 200 * time.Millisecond
+	maxPause   = 10 * time.Second
+)
+
+// do makes a call and decodes the answer into out, if out is not nil.
+func (c *Client) do(ctx context.Context, k call, out any) error {
+	answer, err := c.open(ctx, k)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = answer.Body.Close() }() // all that matters was read
+	if out == nil {
+		return nil
+	}
+	if err := json.NewDecoder(answer.Body).Decode(out); err != nil {
+		return fmt.Errorf("read the answer to %s %s: %w", k.method, k.path, err)
+	}
+	return nil
+}
+
+// open makes a call, again if the server was busy and repeating is harmless, and returns a successful answer.
+func (c *Client) open(ctx context.Context, k call) (*http.Response, error) {
+	pause := firstPause
+	for try := 1; ; try++ {
+		answer, err := c.once(ctx, k)
+		if err != nil {
+			return nil, err
+		}
+		if answer.StatusCode < http.StatusBadRequest {
+			return answer, nil
+		}
+		busy := answer.StatusCode == http.StatusTooManyRequests || answer.StatusCode == http.StatusServiceUnavailable
+		wait := max(pause, retryAfter(answer))
+		failure := readProblem(answer)
+		if !busy || !k.repeatable() || try == maxTries {
+			return nil, failure
+		}
+		if err := sleep(ctx, min(wait, maxPause)); err != nil {
+			return nil, err
+		}
+		pause *= 2
+	}
+}
+
+func (k call) repeatable() bool {
+	return k.raw == nil && (k.method != http.MethodPost || k.header.Get("Idempotency-Key") != "")
+}
+
+func retryAfter(answer *http.Response) time.Duration {
+	seconds, err := strconv.Atoi(answer.Header.Get("Retry-After"))
+	if err != nil {
+		return 0
+	}
+	return time.Duration(seconds) * time.Second
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
+	}
+}
+
+func (c *Client) once(ctx context.Context, k call) (*http.Response, error) {
+	request, err := c.request(ctx, k)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := c.http.Do(request)
+	if err == nil {
+		return answer, nil
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	var outer *url.Error // repeats the method and the URL
+	if errors.As(err, &outer) {
+		err = outer.Err
+	}
+	return nil, attune.Errorf(attune.CodeUnavailable,
+		"can't reach the server at %s: %v: is it running, and is the address right?", c.base, err)
+}
+
+func (c *Client) request(ctx context.Context, k call) (*http.Request, error) {
+	body, kind := k.raw, "application/octet-stream"
+	if k.body != nil {
+		text, err := json.Marshal(k.body)
+		if err != nil {
+			return nil, fmt.Errorf("encode the body of %s %s: %w", k.method, k.path, err)
+		}
+		body, kind = bytes.NewReader(text), "application/json"
+	}
+	target := c.base + "/api/v1" + k.path
+	if len(k.query) > 0 {
+		target += "?" + k.query.Encode()
+	}
+	request, err := http.NewRequestWithContext(ctx, k.method, target, body)
+	if err != nil {
+		return nil, attune.Errorf(attune.CodeInvalid, "the server's address %q: %v", c.base, err)
+	}
+	for name, values := range k.header {
+		request.Header[name] = values
+	}
+	if body != nil && request.Header.Get("Content-Type") == "" {
+		request.Header.Set("Content-Type", kind)
+	}
+	if c.token != "" {
+		request.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	return request, nil
+}
+
+// items is how lists come.
+type items[T any] struct {
+	Items []T `json:"items"`
+}
+
+func get[T any](ctx context.Context, c *Client, path string, query url.Values) (value T, err error) {
+	err = c.do(ctx, call{method: http.MethodGet, path: path, query: query}, &value)
+	return value, err
+}
+
+func list[T any](ctx context.Context, c *Client, path string, query url.Values) ([]T, error) {
+	all, err := get[items[T]](ctx, c, path, query)
+	return all.Items, err
+}
+
+func post[T any](ctx context.Context, c *Client, path string) (value T, err error) {
+	err = c.do(ctx, call{method: http.MethodPost, path: path}, &value)
+	return value, err
+}

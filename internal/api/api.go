@@ -1,0 +1,101 @@
+// Package api owns the HTTP API: its operations and their OpenAPI document, what it checks before anything is stored,
+// the problem documents, who is let in, and the live streams.
+//
+// The daemon serves Handler on the network; a command without a server calls the same Handler in its own process. It
+// reads rows itself, but every change of an execution is a method of package execution. It runs no action and places
+// nothing.
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/attune-automation/attune/internal/artifact"
+	"github.com/attune-automation/attune/internal/broker"
+	"github.com/attune-automation/attune/internal/execution"
+	"github.com/attune-automation/attune/internal/store"
+)
+
+// Config is what the operations work on.
+type Config struct {
+	Store      *store.Store
+	Executions *execution.Service
+	Broker     broker.Broker
+	Artifacts  func(worker string) (*artifact.Store, error) // where a worker keeps its files
+	Token      string                                       // that requests must bear; "" lets all in
+	Pin        func() int64                                 // the only worker that may run what is submitted; nil: any
+	Version    string
+	Logger     *slog.Logger
+}
+
+// API is the operations. Handler may be called before Run; until Run has begun, changes are seen by looking alone.
+type API struct {
+	cfg      Config
+	log      *slog.Logger
+	watchers watchers
+	handler  http.Handler
+	document *huma.OpenAPI
+}
+
+// New returns an API. It starts nothing.
+func New(cfg Config) *API {
+	a := &API{cfg: cfg, log: cfg.Logger}
+	mux := http.NewServeMux()
+	operations := humago.New(mux, a.settings())
+	operations.UseMiddleware(strictInput)
+	for _, register := range []func(huma.API){
+		a.registerExecutions, a.registerSubmit, a.registerOutput, a.registerEvents, a.registerActions, a.registerPacks,
+		a.registerWorkers, a.registerSystem,
+	} {
+		register(operations)
+	}
+	a.document = operations.OpenAPI()
+	finishDocument(a.document)
+	a.registerPages(mux)
+	a.handler = a.authenticate(problemsFor(mux))
+	return a
+}
+
+// settings are huma's: its own pages are left out, because they load scripts from elsewhere, and so are the links to
+// schemas that it would add to every object.
+func (a *API) settings() huma.Config {
+	settings := huma.DefaultConfig("Attune", a.cfg.Version)
+	settings.OpenAPIPath, settings.DocsPath, settings.SchemasPath = "", "", ""
+	settings.CreateHooks = nil
+	settings.Formats = map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat}
+	settings.RejectUnknownQueryParameters = true
+	settings.Transformers = []huma.Transformer{plainProblem}
+	settings.Info.Description = "Runs automation actions, and keeps what came of them."
+	settings.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
+	settings.Security = []map[string][]string{{"token": {}}}
+	return settings
+}
+
+// Handler returns the operations as a handler. It is safe for concurrent use.
+func (a *API) Handler() http.Handler { return a.handler }
+
+// watchPrefetch bounds the changes in flight; they are acknowledged as they come.
+const watchPrefetch = 100
+
+// Run tells those who wait of the changes that the broker brings, until ctx ends. Without it, or without the broker,
+// they look at the row once a second.
+func (a *API) Run(ctx context.Context) error {
+	defer a.watchers.end()
+	return a.cfg.Broker.Consume(ctx, broker.ServerQueue(watchPrefetch), func(_ context.Context, d broker.Delivery) {
+		envelope, err := d.Open()
+		if err != nil {
+			a.log.Error("message rejected", "error", err)
+			return
+		}
+		if change, ok := envelope.Payload.(broker.ExecutionStatusChanged); ok {
+			a.watchers.tell(change)
+		}
+		if err := d.Ack(); err != nil {
+			a.log.Debug("change not acknowledged, it comes again", "error", err)
+		}
+	})
+}

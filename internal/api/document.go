@@ -1,0 +1,89 @@
+package api
+
+import (
+	"bytes"
+	"cmp"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"net/http"
+	"slices"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// finishDocument writes the OpenAPI document's paths as OpenAPI has them.
+func finishDocument(document *huma.OpenAPI) {
+	document.Paths[artifactPath] = document.Paths[artifactRoute]
+	delete(document.Paths, artifactRoute)
+}
+
+// Document returns the OpenAPI 3.1 document, indented.
+func (a *API) Document() ([]byte, error) {
+	text, err := json.Marshal(a.document)
+	if err != nil {
+		return nil, fmt.Errorf("encode the OpenAPI document: %w", err)
+	}
+	var indented bytes.Buffer
+	if err := json.Indent(&indented, text, "", "  "); err != nil {
+		return nil, fmt.Errorf("indent the OpenAPI document: %w", err)
+	}
+	indented.WriteByte('\n')
+	return indented.Bytes(), nil
+}
+
+// registerPages serves the document, for programs and for people.
+func (a *API) registerPages(mux *http.ServeMux) {
+	mux.HandleFunc("GET /openapi.json", a.page("application/openapi+json", a.Document))
+	mux.HandleFunc("GET /docs", a.page("text/html; charset=utf-8", a.operationsPage))
+}
+
+func (a *API) page(kind string, render func() ([]byte, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		text, err := render()
+		if err != nil {
+			a.log.Error("page not rendered", "path", r.URL.Path, "error", err)
+			_ = writeProblem(w, http.StatusInternalServerError, "the server failed to render the page: its log says why")
+			return
+		}
+		w.Header().Set("Content-Type", kind)
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+		_, _ = w.Write(text) // the client has gone
+	}
+}
+
+//go:embed operations.html
+var operationsHTML string
+
+// operation is one line of the page.
+type operation struct {
+	Method, Path string
+	*huma.Operation
+}
+
+func (a *API) operationsPage() ([]byte, error) {
+	page, err := template.New("operations").Parse(operationsHTML)
+	if err != nil {
+		return nil, fmt.Errorf("parse the page: %w", err)
+	}
+	var text bytes.Buffer
+	err = page.Execute(&text, map[string]any{"Info": a.document.Info, "Operations": a.operations()})
+	return text.Bytes(), err
+}
+
+func (a *API) operations() []operation {
+	var all []operation
+	for path, item := range a.document.Paths {
+		for method, op := range map[string]*huma.Operation{"GET": item.Get, "POST": item.Post, "DELETE": item.Delete} {
+			if op != nil {
+				all = append(all, operation{method, path, op})
+			}
+		}
+	}
+	slices.SortFunc(all, func(x, y operation) int {
+		return cmp.Or(cmp.Compare(x.Tags[0], y.Tags[0]), cmp.Compare(x.Path, y.Path), cmp.Compare(x.Method, y.Method))
+	})
+	return all
+}

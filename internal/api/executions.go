@@ -1,0 +1,208 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/attune-automation/attune"
+	"github.com/attune-automation/attune/internal/execution"
+	"github.com/attune-automation/attune/internal/store"
+)
+
+const executionTag = "executions"
+
+// ExecutionPath is the path of an execution. It is exported because huma reads embedded structs only then.
+type ExecutionPath struct {
+	ID int64 `path:"id" minimum:"1" doc:"the execution's id"`
+}
+
+// executionAnswer holds an execution.
+type executionAnswer struct {
+	Body attune.Execution
+}
+
+func (a *API) registerExecutions(operations huma.API) {
+	huma.Register(operations, huma.Operation{
+		OperationID: "list-executions", Method: http.MethodGet, Path: "/api/v1/executions", Tags: []string{executionTag},
+		Summary: "List executions, the newest first",
+	}, a.listExecutions)
+	huma.Register(operations, huma.Operation{
+		OperationID: "get-execution", Method: http.MethodGet, Path: "/api/v1/executions/{id}", Tags: []string{executionTag},
+		Summary:     "Get an execution",
+		Description: "With wait, the answer comes when the execution has ended, or as it is when that time is over.",
+	}, a.getExecution)
+	huma.Register(operations, huma.Operation{
+		OperationID: "cancel-execution", Method: http.MethodPost, Path: "/api/v1/executions/{id}/cancel",
+		Tags: []string{executionTag}, Summary: "End an execution",
+		Description: "One that has not begun is cancelled at once; of one that runs, the worker ends every process. Asking again is harmless.",
+	}, a.cancelExecution)
+	huma.Register(operations, huma.Operation{
+		OperationID: "delete-execution", Method: http.MethodDelete, Path: "/api/v1/executions/{id}", Tags: []string{executionTag},
+		Summary: "Delete an execution that has ended, with its artifacts", DefaultStatus: http.StatusNoContent,
+	}, a.deleteExecution)
+}
+
+type listExecutionsInput struct {
+	Status []string `query:"status,explode" enum:"requested,scheduled,running,canceling,completed,failed,timeout,cancelled,abandoned" doc:"only these"`
+	Action string   `query:"action" doc:"only of this action"`
+	Pack   string   `query:"pack" doc:"only of this pack"`
+	Worker string   `query:"worker" doc:"only on the worker of this name"`
+	Limit  int      `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"at most so many"`
+	Cursor string   `query:"cursor" pattern:"^[1-9][0-9]{0,18}$" doc:"next_cursor of the page before"`
+}
+
+type executionPage struct {
+	Body struct {
+		Items      []attune.Execution `json:"items"`
+		NextCursor *string            `json:"next_cursor" doc:"null after the last page"`
+	}
+}
+
+func (a *API) listExecutions(ctx context.Context, in *listExecutionsInput) (*executionPage, error) {
+	filter := store.Filter{
+		Action: attune.Ref(in.Action), Pack: in.Pack, Worker: in.Worker, Limit: in.Limit + 1, // one more tells whether more follow
+	}
+	for _, status := range in.Status {
+		filter.Statuses = append(filter.Statuses, attune.Status(status))
+	}
+	if in.Cursor != "" {
+		before, err := strconv.ParseInt(in.Cursor, 10, 64)
+		if err != nil {
+			return nil, a.problem("list executions", invalidField("query.cursor", "not a cursor that a list has given"))
+		}
+		filter.Before = before
+	}
+	rows, err := a.cfg.Store.Read().Executions(ctx, filter)
+	if err != nil {
+		return nil, a.problem("list executions", err)
+	}
+	page := &executionPage{}
+	if len(rows) > in.Limit {
+		rows = rows[:in.Limit]
+		next := strconv.FormatInt(rows[len(rows)-1].ID, 10)
+		page.Body.NextCursor = &next
+	}
+	page.Body.Items, err = a.views(ctx, rows)
+	return page, a.problem("list executions", err)
+}
+
+// views are executions as clients see them, with what they wait for.
+func (a *API) views(ctx context.Context, rows []store.ExecutionRow) ([]attune.Execution, error) {
+	views := make([]attune.Execution, len(rows))
+	var workers []store.WorkerRow
+	var now time.Time
+	for i, row := range rows {
+		if row.Status == attune.StatusRequested && now.IsZero() {
+			var err error
+			if workers, err = a.cfg.Store.Read().Workers(ctx); err != nil {
+				return nil, err
+			}
+			if now, err = a.cfg.Store.Read().Now(ctx); err != nil {
+				return nil, err
+			}
+		}
+		views[i] = row.Execution
+		views[i].WaitingFor = execution.WaitingFor(row, workers, now)
+	}
+	return views, nil
+}
+
+// view answers with one execution.
+func (a *API) view(ctx context.Context, row store.ExecutionRow) (*executionAnswer, error) {
+	views, err := a.views(ctx, []store.ExecutionRow{row})
+	if err != nil {
+		return nil, err
+	}
+	return &executionAnswer{Body: views[0]}, nil
+}
+
+type getExecutionInput struct {
+	ExecutionPath
+	Wait string `query:"wait" pattern:"^[0-9]{1,3}s$" example:"30s" doc:"wait so long for its end, at most 60s"`
+}
+
+const maxWait = time.Minute
+
+func (a *API) getExecution(ctx context.Context, in *getExecutionInput) (*executionAnswer, error) {
+	const doing = "get an execution"
+	wait, err := parseWait(in.Wait)
+	if err != nil {
+		return nil, a.problem(doing, err)
+	}
+	waiting, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	row, err := a.cfg.Store.Read().Execution(ctx, in.ID)
+	if err == nil && wait > 0 && !row.Status.Final() {
+		row, err = a.await(waiting, in.ID, func(row store.ExecutionRow) bool { return row.Status.Final() })
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+			row, err = a.cfg.Store.Read().Execution(ctx, in.ID)
+		}
+	}
+	if err != nil {
+		return nil, a.problem(doing, err)
+	}
+	answer, err := a.view(ctx, row)
+	return answer, a.problem(doing, err)
+}
+
+func parseWait(text string) (time.Duration, error) {
+	if text == "" {
+		return 0, nil
+	}
+	wait, err := time.ParseDuration(text)
+	if err != nil || wait > maxWait {
+		return 0, invalidField("query.wait", "write seconds, at most 60s")
+	}
+	return wait, nil
+}
+
+func (a *API) cancelExecution(ctx context.Context, in *ExecutionPath) (*executionAnswer, error) {
+	row, err := a.cfg.Executions.Cancel(ctx, in.ID, "a user")
+	if err != nil {
+		return nil, a.problem("cancel an execution", err)
+	}
+	answer, err := a.view(ctx, row)
+	return answer, a.problem("cancel an execution", err)
+}
+
+func (a *API) deleteExecution(ctx context.Context, in *ExecutionPath) (*struct{}, error) {
+	var workers []string
+	err := a.cfg.Store.Write(ctx, func(q *store.Queries) error {
+		row, err := q.Execution(ctx, in.ID)
+		if err != nil {
+			return err
+		}
+		if workers, err = q.WorkersOf(ctx, in.ID); err != nil {
+			return err
+		}
+		deleted, err := q.DeleteExecution(ctx, in.ID)
+		if err == nil && !deleted {
+			err = attune.Errorf(attune.CodeConflict,
+				"execution %d is %s: cancel it first, what has not ended can't be deleted", in.ID, row.Status)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, a.problem("delete an execution", err)
+	}
+	for _, worker := range workers {
+		if err := a.deleteFiles(worker, in.ID); err != nil {
+			// The worker's own sweep deletes what has no row.
+			a.log.Warn("files of a deleted execution stay until the worker's sweep", "execution", in.ID, "error", err)
+		}
+	}
+	return nil, nil
+}
+
+func (a *API) deleteFiles(worker string, id int64) error {
+	files, err := a.cfg.Artifacts(worker)
+	if err != nil {
+		return err
+	}
+	return files.Delete(id)
+}

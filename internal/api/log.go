@@ -1,0 +1,156 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+
+	"github.com/danielgtaylor/huma/v2"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/attune-automation/attune"
+	"github.com/attune-automation/attune/internal/artifact"
+	"github.com/attune-automation/attune/internal/store"
+)
+
+type getLogInput struct {
+	ExecutionPath
+	Stream  string `path:"stream" enum:"stdout,stderr"`
+	Offset  int64  `query:"offset" minimum:"0" doc:"bytes to leave out at the beginning"`
+	Follow  bool   `query:"follow" doc:"go on until the execution has ended"`
+	Attempt int    `query:"attempt" minimum:"1" doc:"of this attempt alone (default: the latest, and with follow those after it)"`
+}
+
+func (a *API) getLog(ctx context.Context, in *getLogInput) (*huma.StreamResponse, error) {
+	const doing = "read a log"
+	row, err := a.cfg.Store.Read().Execution(ctx, in.ID)
+	if err == nil && in.Follow {
+		row, err = a.await(ctx, in.ID, func(row store.ExecutionRow) bool { return row.Status.Final() || begun(row, in.Attempt) })
+	}
+	if err != nil {
+		return nil, a.problem(doing, err)
+	}
+	log, err := a.findLog(ctx, row, in)
+	if err != nil {
+		return nil, a.problem(doing, err)
+	}
+	return &huma.StreamResponse{Body: func(answer huma.Context) {
+		begin(answer)
+		a.send(answer, func(w io.Writer) error {
+			if !in.Follow {
+				return log.copy(answer.Context(), w)
+			}
+			return a.follow(answer.Context(), w, log, in.Attempt != 0)
+		})
+	}}, nil
+}
+
+// begun tells whether an attempt (0: the first or any later one) has begun.
+func begun(row store.ExecutionRow, attempt int) bool {
+	return row.Status.Live() || row.Attempt > max(1, attempt)
+}
+
+// attemptLog is one stream of one attempt.
+type attemptLog struct {
+	id      int64
+	attempt int
+	stream  attune.Stream
+	path    string
+	offset  int64
+}
+
+// findLog returns the log that a request means: that of its attempt, else of the latest one that has begun.
+func (a *API) findLog(ctx context.Context, row store.ExecutionRow, in *getLogInput) (attemptLog, error) {
+	log := attemptLog{id: row.ID, attempt: in.Attempt, stream: attune.Stream(in.Stream), offset: in.Offset}
+	if log.attempt == 0 {
+		log.attempt = row.Attempt
+		if row.StartedAt == nil && row.Attempt > 1 {
+			log.attempt-- // the next attempt waits for its turn
+		}
+	}
+	if log.attempt > row.Attempt || log.attempt == row.Attempt && row.StartedAt == nil {
+		return log, attune.Errorf(attune.CodeNotFound,
+			"execution %d has no output: attempt %d has not begun, the execution is %s", row.ID, log.attempt, row.Status)
+	}
+	return log, a.locate(ctx, row, &log)
+}
+
+// locate fills in where a log lies.
+func (a *API) locate(ctx context.Context, row store.ExecutionRow, log *attemptLog) error {
+	worker, err := a.cfg.Store.Read().WorkerOf(ctx, row, log.attempt)
+	if err != nil {
+		return err
+	}
+	files, err := a.attempt(worker, row.ID, log.attempt)
+	if err != nil {
+		return err
+	}
+	log.path = files.LogPath(log.stream)
+	return nil
+}
+
+// attempt returns the files of an attempt on a worker.
+func (a *API) attempt(worker *string, id int64, attempt int) (*artifact.Attempt, error) {
+	if worker == nil {
+		return nil, attune.Errorf(attune.CodeNotFound, "execution %d has no files: no worker has had it", id)
+	}
+	files, err := a.cfg.Artifacts(*worker)
+	if err != nil {
+		return nil, err
+	}
+	return files.Attempt(id, attempt), nil
+}
+
+// copy writes what there is of the log now; nothing, if it was deleted or never written.
+func (l attemptLog) copy(ctx context.Context, w io.Writer) error {
+	done := make(chan struct{})
+	close(done)
+	return l.tail(ctx, w, done)
+}
+
+func (l attemptLog) tail(ctx context.Context, w io.Writer, done <-chan struct{}) error {
+	err := artifact.Follow(ctx, w, artifact.Tail{Path: l.path, Offset: l.offset, Done: done})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// follow writes a log until its attempt has ended, and then those of the attempts that follow, unless only is set.
+func (a *API) follow(ctx context.Context, w io.Writer, log attemptLog, only bool) error {
+	for {
+		row, err := a.followAttempt(ctx, w, log)
+		if err != nil || only || row.Attempt == log.attempt {
+			return err
+		}
+		next := log.attempt + 1
+		row, err = a.await(ctx, log.id, func(row store.ExecutionRow) bool {
+			return row.Status.Final() || row.Attempt > next || row.Status.Live()
+		})
+		if err != nil || row.Attempt == next && row.StartedAt == nil {
+			return err // it ended before that attempt began
+		}
+		log = attemptLog{id: log.id, attempt: next, stream: log.stream}
+		if err := a.locate(ctx, row, &log); err != nil {
+			return err
+		}
+	}
+}
+
+// followAttempt writes one attempt's log as it grows, and returns the row as it was when the attempt had ended.
+func (a *API) followAttempt(ctx context.Context, w io.Writer, log attemptLog) (row store.ExecutionRow, err error) {
+	group, ctx := errgroup.WithContext(ctx)
+	done := make(chan struct{})
+	group.Go(func() error {
+		row, err = a.await(ctx, log.id, func(row store.ExecutionRow) bool {
+			return row.Status.Final() || row.Attempt > log.attempt
+		})
+		if err == nil {
+			close(done)
+		}
+		return err
+	})
+	group.Go(func() error { return log.tail(ctx, w, done) })
+	return row, group.Wait()
+}

@@ -1,0 +1,162 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"net/http"
+	"strconv"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/attune-automation/attune"
+)
+
+func (a *API) registerOutput(operations huma.API) {
+	huma.Register(operations, huma.Operation{
+		OperationID: "get-log", Method: http.MethodGet, Path: "/api/v1/executions/{id}/logs/{stream}",
+		Tags: []string{executionTag}, Summary: "Get what an execution wrote, byte for byte",
+		Description: "With follow, the answer begins with the execution and goes on as it writes, through further " +
+			"attempts, until it has ended. An answer that breaks off is not whole.",
+		Responses: bytesResponse("the log's bytes"),
+	}, a.getLog)
+	huma.Register(operations, huma.Operation{
+		OperationID: "list-artifacts", Method: http.MethodGet, Path: "/api/v1/executions/{id}/artifacts",
+		Tags: []string{executionTag}, Summary: "List what an execution left",
+	}, a.listArtifacts)
+	huma.Register(operations, huma.Operation{
+		OperationID: "get-artifact", Method: http.MethodGet, Path: artifactRoute, Tags: []string{executionTag},
+		Summary: "Get an artifact's content", Responses: bytesResponse("the artifact's bytes"),
+	}, a.getArtifact)
+}
+
+func bytesResponse(what string) map[string]*huma.Response {
+	return map[string]*huma.Response{"200": {
+		Description: what,
+		Content:     map[string]*huma.MediaType{"application/octet-stream": {Schema: &huma.Schema{Type: "string", Format: "binary"}}},
+	}}
+}
+
+type artifactList struct {
+	Body struct {
+		Items []attune.Artifact `json:"items"`
+	}
+}
+
+func (a *API) listArtifacts(ctx context.Context, in *ExecutionPath) (*artifactList, error) {
+	const doing = "list artifacts"
+	row, err := a.cfg.Store.Read().Execution(ctx, in.ID)
+	if err != nil {
+		return nil, a.problem(doing, err)
+	}
+	stored, err := a.cfg.Store.Read().Artifacts(ctx, in.ID)
+	if err != nil {
+		return nil, a.problem(doing, err)
+	}
+	answer := &artifactList{}
+	answer.Body.Items = []attune.Artifact{}
+	for _, each := range stored {
+		answer.Body.Items = append(answer.Body.Items, each.Artifact)
+	}
+	if row.Status.Live() { // the rows of this attempt come with its end
+		files, err := a.attempt(row.Worker, row.ID, row.Attempt)
+		if err != nil {
+			return nil, a.problem(doing, err)
+		}
+		present, err := files.List()
+		if err != nil {
+			return nil, a.problem(doing, err)
+		}
+		answer.Body.Items = append(answer.Body.Items, present...)
+	}
+	return answer, nil
+}
+
+// artifactRoute is how net/http's mux writes a name with slashes; the document has artifactPath.
+const (
+	artifactRoute = "/api/v1/executions/{id}/artifacts/{name...}"
+	artifactPath  = "/api/v1/executions/{id}/artifacts/{name}"
+)
+
+type getArtifactInput struct {
+	ExecutionPath
+	Name    string `path:"name" doc:"the artifact's name, which may have slashes" example:"files/report.csv"`
+	Attempt int    `query:"attempt" minimum:"1" doc:"of this attempt (default: the latest that has it)"`
+}
+
+func (a *API) getArtifact(ctx context.Context, in *getArtifactInput) (*huma.StreamResponse, error) {
+	const doing = "open an artifact"
+	content, found, err := a.openArtifact(ctx, in)
+	if err != nil {
+		return nil, a.problem(doing, err)
+	}
+	return &huma.StreamResponse{Body: func(answer huma.Context) {
+		defer func() { _ = content.Close() }() // read only
+		answer.SetHeader("Content-Length", strconv.FormatInt(found.Bytes, 10))
+		answer.SetHeader("Content-Disposition", "attachment")
+		begin(answer)
+		// A file that is still written may have grown since its size was told.
+		a.send(answer, func(w io.Writer) error { _, err := io.CopyN(w, content, found.Bytes); return err })
+	}}, nil
+}
+
+func (a *API) openArtifact(ctx context.Context, in *getArtifactInput) (io.ReadCloser, attune.Artifact, error) {
+	row, err := a.cfg.Store.Read().Execution(ctx, in.ID)
+	if err != nil {
+		return nil, attune.Artifact{}, err
+	}
+	latest, earliest := row.Attempt, 1
+	if in.Attempt > 0 {
+		latest, earliest = in.Attempt, in.Attempt
+	}
+	for attempt := latest; attempt >= earliest; attempt-- {
+		worker, err := a.cfg.Store.Read().WorkerOf(ctx, row, attempt)
+		if err != nil {
+			return nil, attune.Artifact{}, err
+		}
+		files, err := a.attempt(worker, row.ID, attempt)
+		if err != nil {
+			return nil, attune.Artifact{}, err
+		}
+		content, found, err := files.Open(in.Name)
+		if err == nil || !errors.Is(err, fs.ErrNotExist) {
+			return content, found, err
+		}
+	}
+	return nil, attune.Artifact{}, attune.Errorf(attune.CodeNotFound,
+		"execution %d has no artifact %q: `attune execution artifacts %d` lists what it has", in.ID, in.Name, in.ID)
+}
+
+// begin sends the header of a stream of bytes that are never to be taken for a page.
+func begin(answer huma.Context) {
+	answer.SetHeader("Content-Type", "application/octet-stream")
+	answer.SetHeader("X-Content-Type-Options", "nosniff")
+	answer.SetHeader("Cache-Control", "no-store")
+	answer.SetStatus(http.StatusOK)
+	if flusher, ok := answer.BodyWriter().(http.Flusher); ok {
+		flusher.Flush()
+	}
+}
+
+// send writes the body of a stream. One that can't be written whole is broken off, so that nobody takes it for whole.
+func (a *API) send(answer huma.Context, write func(io.Writer) error) {
+	if err := write(flushing{answer.BodyWriter()}); err != nil {
+		if answer.Context().Err() == nil {
+			a.log.Warn("stream broken off", "path", answer.URL().Path, "error", err)
+		}
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// flushing sends what is written at once.
+type flushing struct{ w io.Writer }
+
+// Write writes p and sends it.
+func (f flushing) Write(p []byte) (int, error) {
+	n, err := f.w.Write(p)
+	if flusher, ok := f.w.(http.Flusher); ok {
+		flusher.Flush()
+	}
+	return n, err
+}

@@ -1,0 +1,158 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/attune-automation/attune"
+	"github.com/attune-automation/attune/internal/store"
+)
+
+// retrySeconds is when a client that met a busy database may come back.
+const retrySeconds = 2
+
+// problem turns an error into the problem document (RFC 9457) that a client gets. Our own errors are logged and told
+// in general terms only: their text may hold what is not for everybody.
+func (a *API) problem(doing string, err error) error {
+	var known *attune.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &known) && statusOf(known.Code) != http.StatusInternalServerError:
+		return describe(statusOf(known.Code), known.Message, known.Details)
+	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+		a.log.Warn("request refused", "doing", doing, "error", err)
+		busy := describe(http.StatusServiceUnavailable, "the database is busy or away: try again", nil)
+		return huma.ErrorWithHeaders(busy, http.Header{"Retry-After": {strconv.Itoa(retrySeconds)}})
+	case errors.Is(err, context.Canceled):
+		return describe(http.StatusServiceUnavailable, "the request has ended", nil)
+	}
+	a.log.Error("request failed", "doing", doing, "error", err)
+	return describe(http.StatusInternalServerError, "the server failed to "+doing+": its log says why", nil)
+}
+
+func statusOf(code attune.Code) int {
+	switch code {
+	case attune.CodeInvalid:
+		return http.StatusUnprocessableEntity
+	case attune.CodeNotFound:
+		return http.StatusNotFound
+	case attune.CodeConflict, attune.CodeStale:
+		return http.StatusConflict
+	case attune.CodeDenied:
+		return http.StatusForbidden
+	case attune.CodeNoToken:
+		return http.StatusUnauthorized
+	case attune.CodeUnavailable:
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
+}
+
+func describe(status int, message string, details []attune.Detail) *huma.ErrorModel {
+	model := &huma.ErrorModel{Status: status, Title: http.StatusText(status), Detail: message}
+	for _, d := range details {
+		model.Errors = append(model.Errors, &huma.ErrorDetail{Location: d.Place, Message: d.Message})
+	}
+	return model
+}
+
+// inBody places the details of an input error in the request's body.
+func inBody(err error) error {
+	var known *attune.Error
+	if !errors.As(err, &known) || known.Code != attune.CodeInvalid {
+		return err
+	}
+	placed := &attune.Error{Code: known.Code, Message: known.Message}
+	for _, d := range known.Details {
+		place := "body"
+		if d.Place != "" {
+			place += "." + d.Place
+		}
+		placed.Details = append(placed.Details, attune.Detail{Place: place, Message: d.Message})
+	}
+	return placed
+}
+
+// invalidField is an input error of one field.
+func invalidField(place, message string) error {
+	return &attune.Error{
+		Code: attune.CodeInvalid, Message: "the request is invalid", Details: []attune.Detail{{Place: place, Message: message}},
+	}
+}
+
+// strictInput gives malformed input the status that all wrong input has.
+func strictInput(ctx huma.Context, next func(huma.Context)) { next(inputStatus{ctx}) }
+
+// exchange is a huma.Context under a name that leaves its method Context in sight when it is embedded.
+type exchange = huma.Context
+
+type inputStatus struct{ exchange }
+
+// SetStatus sets 422 for 400.
+func (c inputStatus) SetStatus(status int) {
+	if status == http.StatusBadRequest {
+		status = http.StatusUnprocessableEntity
+	}
+	c.exchange.SetStatus(status)
+}
+
+// plainProblem completes huma's own problem documents. The faulty values are left out: they may be secret.
+func plainProblem(_ huma.Context, _ string, answer any) (any, error) {
+	model, ok := answer.(*huma.ErrorModel)
+	if !ok {
+		return answer, nil
+	}
+	if model.Status == http.StatusBadRequest {
+		model.Status, model.Title = http.StatusUnprocessableEntity, http.StatusText(http.StatusUnprocessableEntity)
+	}
+	for _, e := range model.Errors {
+		e.Value = nil
+	}
+	return model, nil
+}
+
+// writeProblem answers with a problem document outside of any operation.
+func writeProblem(w http.ResponseWriter, status int, message string) error {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	return json.NewEncoder(w).Encode(describe(status, message, nil))
+}
+
+// problemsFor serves mux, with problem documents where it would say 404 or 405 in plain text.
+func problemsFor(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		handler, pattern := mux.Handler(r)
+		if pattern != "" {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		refusal := &statusOnly{header: w.Header()}
+		handler.ServeHTTP(refusal, r)
+		message := "there is nothing at " + r.URL.Path + ": /docs lists the operations"
+		if refusal.status == http.StatusMethodNotAllowed {
+			message = r.Method + " is not possible here, only " + w.Header().Get("Allow")
+		}
+		_ = writeProblem(w, refusal.status, message) // the client has gone
+	})
+}
+
+// statusOnly keeps what a refusal says in its status and header.
+type statusOnly struct {
+	header http.Header
+	status int
+}
+
+// Header returns the answer's header.
+func (s *statusOnly) Header() http.Header { return s.header }
+
+// WriteHeader keeps the status.
+func (s *statusOnly) WriteHeader(status int) { s.status = status }
+
+// Write drops the text.
+func (s *statusOnly) Write(p []byte) (int, error) { return len(p), nil }

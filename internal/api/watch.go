@@ -1,0 +1,119 @@
+package api
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/attune-automation/attune/internal/broker"
+	"github.com/attune-automation/attune/internal/store"
+)
+
+// lookInterval is how often who waits looks at the row, whatever the broker brings.
+const lookInterval = time.Second
+
+// feedSize bounds how far a reader of events may stay behind before it is cut off.
+const feedSize = 1024
+
+// watchers are the requests that wait for changes. The zero value is ready for use.
+type watchers struct {
+	mu    sync.Mutex
+	wakes map[int64]map[chan struct{}]bool            // by execution
+	feeds map[chan broker.ExecutionStatusChanged]bool // of all changes
+	ended bool
+}
+
+// watch returns a channel that gets a value when the execution may have changed.
+func (w *watchers) watch(id int64) (wake <-chan struct{}, stop func()) {
+	ch := make(chan struct{}, 1)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.wakes == nil {
+		w.wakes = map[int64]map[chan struct{}]bool{}
+	}
+	if w.wakes[id] == nil {
+		w.wakes[id] = map[chan struct{}]bool{}
+	}
+	w.wakes[id][ch] = true
+	return ch, func() { w.forget(id, ch) }
+}
+
+func (w *watchers) forget(id int64, ch chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.wakes[id], ch)
+	if len(w.wakes[id]) == 0 {
+		delete(w.wakes, id)
+	}
+}
+
+// feed returns a channel of all changes. It is closed when the reader is too slow, or the API ends.
+func (w *watchers) feed() (changes <-chan broker.ExecutionStatusChanged, stop func()) {
+	ch := make(chan broker.ExecutionStatusChanged, feedSize)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ended {
+		close(ch)
+		return ch, func() {}
+	}
+	if w.feeds == nil {
+		w.feeds = map[chan broker.ExecutionStatusChanged]bool{}
+	}
+	w.feeds[ch] = true
+	return ch, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.feeds, ch)
+	}
+}
+
+// tell wakes who waits for the execution and feeds who reads all changes.
+func (w *watchers) tell(change broker.ExecutionStatusChanged) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for wake := range w.wakes[change.ExecutionID] {
+		select {
+		case wake <- struct{}{}:
+		default: // it is awake
+		}
+	}
+	for feed := range w.feeds {
+		select {
+		case feed <- change:
+		default:
+			delete(w.feeds, feed)
+			close(feed)
+		}
+	}
+}
+
+// end closes the feeds: nothing more will come.
+func (w *watchers) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ended = true
+	for feed := range w.feeds {
+		delete(w.feeds, feed)
+		close(feed)
+	}
+}
+
+// await returns the row of an execution as soon as it is as wanted. It ends with the cause of ctx.
+func (a *API) await(ctx context.Context, id int64, wanted func(store.ExecutionRow) bool) (store.ExecutionRow, error) {
+	wake, stop := a.watchers.watch(id)
+	defer stop()
+	look := time.NewTicker(lookInterval)
+	defer look.Stop()
+	for {
+		row, err := a.cfg.Store.Read().Execution(ctx, id)
+		if err != nil || wanted(row) {
+			return row, err
+		}
+		select {
+		case <-ctx.Done():
+			return row, context.Cause(ctx)
+		case <-wake:
+		case <-look.C:
+		}
+	}
+}

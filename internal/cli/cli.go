@@ -1,0 +1,190 @@
+// Package cli owns the commands: their words, flags and exit statuses, and how answers are shown.
+//
+// Every command but those that concern this process alone (up, config, version, completion, pack new and validate,
+// worker as a service) is a call of the API through package client: over the network if a server is named or found,
+// else to the same handler inside the command's own process. The package stores nothing and decides nothing that a
+// curl of the API would not.
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Process is what a command gets from its process.
+type Process struct {
+	Args    []string
+	Environ []string
+	Version string // "" for a build without one
+	Stdin   io.Reader
+	Stdout  io.Writer
+	Stderr  io.Writer
+}
+
+// app is one run of a command.
+type app struct {
+	Process
+	flags globals
+}
+
+// globals are the flags that every command takes.
+type globals struct {
+	config    string
+	dataDir   string
+	server    string
+	tokenFile string
+	output    string
+	quiet     bool
+	verbose   bool
+}
+
+// Main runs one command and returns its exit status.
+func Main(p Process) int {
+	a := &app{Process: p}
+	root := a.root()
+	root.SetArgs(p.Args)
+	err := root.ExecuteContext(context.Background())
+	return a.exit(err)
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "attune",
+		Short: "Runs automation actions, and keeps what came of them",
+		Long: `Attune runs automation actions: scripts with parameters, timeouts and results, bundled in packs.
+
+  attune run core.echo message=hello     run an action and follow it to its end
+  attune run ./greet.py name=Ada         run a script that is in no pack
+  attune up                              keep a server and a worker running here`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetIn(a.Stdin)
+	root.SetOut(a.Stdout)
+	root.SetErr(a.Stderr)
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", err) })
+	a.globalFlags(root)
+	root.AddCommand(
+		a.runCommand(), a.upCommand(), a.executionCommand(), a.packCommand(), a.actionCommand(), a.workerCommand(),
+		a.configCommand(), a.benchCommand(), a.versionCommand(), completionCommand(),
+	)
+	return root
+}
+
+func (a *app) globalFlags(root *cobra.Command) {
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.flags.config, "config", a.getenv("ATTUNE_CONFIG"), "configuration file")
+	flags.StringVar(&a.flags.dataDir, "data-dir", a.getenv("ATTUNE_DATA_DIR"), "data directory (default ~/.local/state/attune)")
+	flags.StringVar(&a.flags.server, "server", a.getenv("ATTUNE_SERVER"), "URL of a server")
+	flags.StringVar(&a.flags.tokenFile, "token-file", "", "file that holds the token (or set ATTUNE_TOKEN)")
+	flags.StringVarP(&a.flags.output, "output", "o", "text", "text, json or yaml")
+	flags.BoolVarP(&a.flags.quiet, "quiet", "q", false, "say nothing but the output")
+	flags.BoolVarP(&a.flags.verbose, "verbose", "v", false, "log what happens to stderr")
+	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+		if !slices.Contains([]string{"text", "json", "yaml"}, a.flags.output) {
+			return usage("-o %s: write text, json or yaml", a.flags.output)
+		}
+		return nil
+	}
+}
+
+func (a *app) getenv(name string) string {
+	for _, variable := range a.Environ {
+		if value, ok := strings.CutPrefix(variable, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// untilSignal returns a context that SIGINT, SIGTERM and SIGHUP end.
+func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+}
+
+func (a *app) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Args: noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return a.show(map[string]string{"version": a.version()}, func(w io.Writer) error {
+				_, err := fmt.Fprintln(w, "attune", a.version())
+				return err
+			})
+		},
+	}
+}
+
+// version is the build's, else the commit's that Go noted, else devel.
+func (a *app) version() string {
+	if a.Version != "" {
+		return a.Version
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "(devel)"
+	}
+	return info.Main.Version
+}
+
+func completionCommand() *cobra.Command {
+	shells := []string{"bash", "zsh", "fish"}
+	return &cobra.Command{
+		Use: "completion bash|zsh|fish", Short: "Print a script that completes commands in a shell",
+		ValidArgs: shells, Args: exactArgs(1, "the shell: bash, zsh or fish"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			root, out := cmd.Root(), cmd.OutOrStdout()
+			switch args[0] {
+			case "bash":
+				return root.GenBashCompletionV2(out, true)
+			case "zsh":
+				return root.GenZshCompletion(out)
+			case "fish":
+				return root.GenFishCompletion(out, true)
+			}
+			return usage("there is no completion for %q: name bash, zsh or fish", args[0])
+		},
+	}
+}
+
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usage("`%s` takes no argument, got %q", cmd.CommandPath(), args[0])
+	}
+	return nil
+}
+
+func exactArgs(n int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != n {
+			return usage("`%s` needs %s", cmd.CommandPath(), what)
+		}
+		return nil
+	}
+}
+
+// group makes a command that only holds others.
+func group(use, short string, aliases []string, commands ...*cobra.Command) *cobra.Command {
+	g := &cobra.Command{
+		Use: use, Short: short, Aliases: aliases,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usage("`%s` has no command %q: `%s --help` lists them", cmd.CommandPath(), args[0], cmd.CommandPath())
+			}
+			return cmd.Help()
+		},
+	}
+	g.AddCommand(commands...)
+	return g
+}

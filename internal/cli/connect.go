@@ -1,0 +1,138 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"strings"
+
+	"golang.org/x/term"
+
+	"github.com/attune-automation/attune"
+	"github.com/attune-automation/attune/client"
+	"github.com/attune-automation/attune/internal/config"
+	"github.com/attune-automation/attune/internal/daemon"
+)
+
+// connection is where a command's calls go.
+type connection struct {
+	*client.Client
+	dataDir string
+	session *daemon.Session // set if this command is scheduler and worker itself
+	parts   *daemon.Parts   // set if the calls stay in this process
+}
+
+// connect finds the server: the one named, else the one that the data directory names, else none, and the calls go to
+// the handler in this process. With work, this process then is scheduler and worker, too.
+func (a *app) connect(ctx context.Context, work bool) (*connection, error) {
+	if a.flags.server != "" {
+		token, err := a.token()
+		if err != nil {
+			return nil, err
+		}
+		return &connection{Client: client.New(client.Config{BaseURL: a.flags.server, Token: token})}, nil
+	}
+	cfg, err := a.loadConfig()
+	if err != nil {
+		return nil, err
+	}
+	if server, token, ok := daemon.FindServer(cfg.DataDir); ok {
+		return &connection{
+			Client: client.New(client.Config{BaseURL: server.URL, Token: token}), dataDir: cfg.DataDir,
+		}, nil
+	}
+	return a.embed(ctx, cfg, work)
+}
+
+func (a *app) embed(ctx context.Context, cfg *config.Config, work bool) (*connection, error) {
+	parts, err := daemon.Open(ctx, cfg, a.version(), a.commandLogger())
+	if err != nil {
+		return nil, err
+	}
+	c := &connection{parts: parts, dataDir: cfg.DataDir}
+	if !work {
+		c.Client = client.New(client.Config{Transport: client.InProcess(parts.API("", nil).Handler())})
+		return c, nil
+	}
+	if c.session, err = parts.Session(ctx); err != nil {
+		return nil, errors.Join(err, parts.Close())
+	}
+	c.Client = client.New(client.Config{Transport: client.InProcess(c.session.Handler)})
+	return c, nil
+}
+
+// close ends what runs in this process for the command.
+func (c *connection) close() error {
+	var err error
+	if c.session != nil {
+		err = c.session.Close()
+	}
+	if c.parts != nil {
+		err = errors.Join(err, c.parts.Close())
+	}
+	return err
+}
+
+// call connects, makes a call, and closes.
+func (a *app) call(ctx context.Context, do func(ctx context.Context, c *connection) error) (err error) {
+	ctx, stop := untilSignal(ctx)
+	defer stop()
+	c, err := a.connect(ctx, false)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.close()) }()
+	return do(ctx, c)
+}
+
+func (a *app) token() (string, error) {
+	if a.flags.tokenFile == "" {
+		return a.getenv("ATTUNE_TOKEN"), nil
+	}
+	text, err := os.ReadFile(a.flags.tokenFile)
+	if err != nil {
+		return "", attune.Errorf(attune.CodeInvalid, "--token-file: %v", err)
+	}
+	return strings.TrimSpace(string(text)), nil
+}
+
+func (a *app) loadConfig() (*config.Config, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, err
+	}
+	return config.Load(config.Source{
+		File: a.flags.config, DataDir: a.flags.dataDir, Environ: a.Environ, HostName: host,
+	})
+}
+
+// commandLogger is for commands, whose own words are enough unless something is wrong.
+func (a *app) commandLogger() *slog.Logger {
+	level := slog.LevelError
+	if a.flags.verbose {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(a.Stderr, &slog.HandlerOptions{Level: level}))
+}
+
+// serverLogger is for long-running processes, as log.level and log.format say.
+func (a *app) serverLogger(cfg *config.Config) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(cfg.Log.Level)); err != nil {
+		return nil, err
+	}
+	if a.flags.verbose {
+		level = slog.LevelDebug
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if cfg.Log.Format == "json" || cfg.Log.Format == "auto" && !isTerminal(a.Stderr) {
+		return slog.New(slog.NewJSONHandler(a.Stderr, options)), nil
+	}
+	return slog.New(slog.NewTextHandler(a.Stderr, options)), nil
+}
+
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}

@@ -1,0 +1,84 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/attune-automation/attune"
+)
+
+// Exit statuses, as the contract has them.
+const (
+	exitCompleted = 0
+	exitFailed    = 1
+	exitUsage     = 2
+	exitRefused   = 3
+	exitInternal  = 4
+	exitTimeout   = 124
+	exitAbandoned = 125
+	exitCancelled = 130
+)
+
+// usage is an error of the command line.
+func usage(format string, args ...any) error {
+	return attune.Errorf(attune.CodeInvalid, format, args...)
+}
+
+// exitError ends a command with a status and says nothing more: all was said.
+type exitError int
+
+func (e exitError) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+// exit says what went wrong, once, and returns the status for it.
+func (a *app) exit(err error) int {
+	var silent exitError
+	switch {
+	case err == nil:
+		return exitCompleted
+	case errors.As(err, &silent):
+		return int(silent)
+	case errors.Is(err, context.Canceled):
+		return exitCancelled
+	}
+	a.complain(err)
+	return exitFor(err)
+}
+
+// complain prints an error as `attune: …`.
+func (a *app) complain(err error) {
+	text := err.Error()
+	if strings.HasPrefix(text, "unknown command") { // the one error that cobra words itself
+		text = strings.SplitN(text, "\n", 2)[0] + ": `attune --help` lists the commands"
+	}
+	_, _ = fmt.Fprintf(a.Stderr, "attune: %s\n", text) // nowhere is left to say that it failed
+}
+
+func exitFor(err error) int {
+	switch attune.ErrorCode(err) {
+	case attune.CodeInvalid:
+		return exitUsage
+	case attune.CodeNotFound, attune.CodeConflict, attune.CodeDenied, attune.CodeNoToken:
+		return exitRefused
+	}
+	if strings.HasPrefix(err.Error(), "unknown command") {
+		return exitUsage
+	}
+	return exitInternal
+}
+
+// exitOf is the status of a command that followed an execution to this end.
+func exitOf(status attune.Status) error {
+	switch status {
+	case attune.StatusCompleted:
+		return nil
+	case attune.StatusTimeout:
+		return exitError(exitTimeout)
+	case attune.StatusAbandoned:
+		return exitError(exitAbandoned)
+	case attune.StatusCancelled:
+		return exitError(exitCancelled)
+	}
+	return exitError(exitFailed)
+}

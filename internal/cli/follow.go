@@ -1,0 +1,211 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/attune-automation/attune"
+	"github.com/attune-automation/attune/client"
+)
+
+func notifyInterrupts() (<-chan os.Signal, func()) {
+	interrupts := make(chan os.Signal, 2)
+	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	return interrupts, func() {
+		signal.Stop(interrupts) // after which nothing is sent
+		close(interrupts)
+	}
+}
+
+// errLeave is why following ends when the user has asked twice.
+var errLeave = errors.New("left")
+
+// follow shows an execution's output as it comes and then its end, and returns what makes the exit status.
+func (a *app) follow(ctx context.Context, c *connection, id int64, interrupts <-chan os.Signal) error {
+	ctx, leave := context.WithCancelCause(ctx)
+	defer leave(nil)
+	go a.obey(ctx, c, id, interrupts, leave)
+	ended := &lastLine{w: a.Stdout}
+	streams, streaming := errgroup.WithContext(ctx)
+	if a.flags.output == "text" {
+		streams.Go(func() error { return copyLog(streaming, c.Client, id, attune.Stdout, ended) })
+		streams.Go(func() error { return copyLog(streaming, c.Client, id, attune.Stderr, a.Stderr) })
+	}
+	execution, err := c.WaitExecution(ctx, id)
+	if errors.Is(context.Cause(ctx), errLeave) {
+		return exitError(exitCancelled)
+	}
+	if err != nil {
+		return err
+	}
+	if err := streams.Wait(); err != nil {
+		a.note("output of execution %d: %v", id, err)
+	}
+	if err := a.showEnd(execution, ended); err != nil {
+		return err
+	}
+	return exitOf(execution.Status)
+}
+
+// obey cancels the execution at the first interrupt and leaves at the second. Where this command is itself the worker,
+// leaving means that everything is killed and the row is finished.
+func (a *app) obey(
+	ctx context.Context, c *connection, id int64, interrupts <-chan os.Signal, leave context.CancelCauseFunc,
+) {
+	for asked := 0; ; asked++ {
+		select {
+		case <-ctx.Done():
+			return
+		case _, ok := <-interrupts:
+			if !ok {
+				return
+			}
+		}
+		switch {
+		case asked == 0:
+			a.note("cancelling execution %d: once more to leave at once", id)
+			go a.cancel(ctx, c, id)
+		case c.session != nil:
+			c.session.Kill() // its end is then seen like any other
+		default:
+			leave(errLeave)
+			return
+		}
+	}
+}
+
+func (a *app) cancel(ctx context.Context, c *connection, id int64) {
+	_, err := c.Cancel(ctx, id)
+	if err != nil && attune.ErrorCode(err) != attune.CodeConflict && ctx.Err() == nil {
+		a.complain(err)
+	}
+}
+
+// note is a line for a person who watches, on stderr.
+func (a *app) note(format string, args ...any) {
+	if !a.flags.quiet {
+		_, _ = fmt.Fprintf(a.Stderr, "attune: "+format+"\n", args...) // nowhere is left to say that it failed
+	}
+}
+
+func copyLog(ctx context.Context, c *client.Client, id int64, stream attune.Stream, w io.Writer) error {
+	log, err := c.Logs(ctx, id, stream, client.LogOptions{Follow: true})
+	if attune.ErrorCode(err) == attune.CodeNotFound {
+		return nil // it never began, so it has none
+	}
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(w, log)
+	return errors.Join(err, log.Close())
+}
+
+// showEnd prints the result, unless the output ended with it, and says on stderr how it ended.
+func (a *app) showEnd(e attune.Execution, out *lastLine) error {
+	if a.flags.output != "text" {
+		if err := a.show(e, nil); err != nil {
+			return err
+		}
+	} else if hasResult(e) && !out.endsWith(e.Result) {
+		if err := out.finishLine(); err != nil {
+			return err
+		}
+		if err := writeJSON(a.Stdout, e.Result); err != nil {
+			return err
+		}
+	}
+	a.note("%s", statusLine(e))
+	return nil
+}
+
+// hasResult tells a result from none, which reads null.
+func hasResult(e attune.Execution) bool {
+	return len(e.Result) > 0 && string(e.Result) != "null"
+}
+
+func statusLine(e attune.Execution) string {
+	line := fmt.Sprintf("execution %d %s", e.ID, e.Status)
+	if e.DurationMS != nil {
+		line += " after " + millis(e.DurationMS)
+	}
+	if e.Attempt > 1 {
+		line += fmt.Sprintf(", attempt %d of %d", e.Attempt, e.MaxAttempts)
+	}
+	if e.Error != nil {
+		line += ": " + printable(e.Error.Message)
+	}
+	return line
+}
+
+func writeJSON(w io.Writer, document json.RawMessage) error {
+	var text bytes.Buffer
+	if err := json.Indent(&text, document, "", "  "); err != nil {
+		return fmt.Errorf("result: %w", err)
+	}
+	text.WriteByte('\n')
+	_, err := w.Write(text.Bytes())
+	return err
+}
+
+// lastLine passes output on and remembers its last line, up to the size that a result may have.
+type lastLine struct {
+	w    io.Writer
+	line []byte
+	cut  bool // the line was longer than what is remembered
+	open bool // the output does not end with a newline
+}
+
+const lastLineBytes = 2 << 20
+
+// Write passes p on.
+func (l *lastLine) Write(p []byte) (int, error) {
+	l.remember(p)
+	return l.w.Write(p)
+}
+
+func (l *lastLine) remember(p []byte) {
+	if len(p) == 0 {
+		return
+	}
+	body := bytes.TrimSuffix(p, []byte("\n"))
+	// A newline that ended the line before begins a new one with what comes now.
+	if !l.open {
+		l.line, l.cut = l.line[:0], false
+	}
+	l.open = len(body) == len(p)
+	if i := bytes.LastIndexByte(body, '\n'); i >= 0 {
+		l.line, l.cut, body = l.line[:0], false, body[i+1:]
+	}
+	if len(l.line)+len(body) > lastLineBytes {
+		l.line, l.cut = l.line[:0], true
+		return
+	}
+	l.line = append(l.line, body...)
+}
+
+// endsWith tells whether the last line is this JSON document, however it is spaced.
+func (l *lastLine) endsWith(document json.RawMessage) bool {
+	var printed, wanted bytes.Buffer
+	if l.cut || json.Compact(&printed, l.line) != nil || json.Compact(&wanted, document) != nil {
+		return false
+	}
+	return bytes.Equal(printed.Bytes(), wanted.Bytes())
+}
+
+// finishLine begins a new line if the output left one open.
+func (l *lastLine) finishLine() error {
+	if !l.open {
+		return nil
+	}
+	_, err := io.WriteString(l.w, "\n")
+	return err
+}

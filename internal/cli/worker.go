@@ -1,0 +1,111 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/attune-automation/attune"
+)
+
+func (a *app) workerCommand() *cobra.Command {
+	cmd := group("worker", "Show and steer workers", []string{"workers"},
+		a.workerList(), a.workerShow(),
+		a.workerChange("cordon", "Give a worker nothing new"),
+		a.workerChange("uncordon", "Give a worker work again"),
+		a.workerChange("drain", "Give a worker nothing new, and end it when what it runs has ended"),
+	)
+	cmd.Long = "Show and steer workers. `attune worker` alone is the worker service of the production shape."
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return usage("`attune worker` has no command %q: `attune worker --help` lists them", args[0])
+		}
+		return usage("`attune worker` as a service needs PostgreSQL and RabbitMQ, which are not supported in this version: " +
+			"`attune up` runs a worker here, `attune worker list` shows it")
+	}
+	return cmd
+}
+
+func (a *app) workerList() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List workers", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.call(cmd.Context(), func(ctx context.Context, c *connection) error {
+				workers, err := c.Workers(ctx)
+				if err != nil {
+					return err
+				}
+				return a.show(pageOf(workers, ""), func(w io.Writer) error {
+					var rows [][]string
+					for _, each := range workers {
+						rows = append(rows, []string{
+							strconv.FormatInt(each.ID, 10), each.Name, string(each.Status), slotsText(each), runtimesText(each), ago(each.LastHeartbeat),
+						})
+					}
+					return table(w, []string{"ID", "NAME", "STATUS", "SLOTS", "RUNTIMES", "HEARTBEAT"}, rows)
+				})
+			})
+		},
+	}
+}
+
+func slotsText(w attune.Worker) string { return fmt.Sprintf("%d/%d", w.SlotsUsed, w.Slots) }
+
+func runtimesText(w attune.Worker) string {
+	var names []string
+	for _, r := range w.Runtimes {
+		names = append(names, r.Name+" "+r.Version)
+	}
+	return strings.Join(names, ", ")
+}
+
+func (a *app) workerShow() *cobra.Command {
+	return &cobra.Command{
+		Use: "show NAME|ID", Short: "Show one worker", Args: exactArgs(1, "one worker's name or id"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.call(cmd.Context(), func(ctx context.Context, c *connection) error {
+				w, err := c.Worker(ctx, args[0])
+				if err != nil {
+					return err
+				}
+				return a.show(w, func(out io.Writer) error { return workerText(out, w) })
+			})
+		},
+	}
+}
+
+func workerText(out io.Writer, w attune.Worker) error {
+	var labels []string
+	for _, name := range slices.Sorted(maps.Keys(w.Labels)) {
+		labels = append(labels, name+"="+w.Labels[name])
+	}
+	return fields(out,
+		"id", strconv.FormatInt(w.ID, 10), "name", w.Name, "status", string(w.Status),
+		"incarnation", strconv.FormatInt(w.Incarnation, 10), "type", w.Type, "host", w.Host,
+		"slots", slotsText(w)+" in use", "labels", strings.Join(labels, " "), "runtimes", runtimesText(w),
+		"last heartbeat", stamp(&w.LastHeartbeat))
+}
+
+func (a *app) workerChange(verb, short string) *cobra.Command {
+	return &cobra.Command{
+		Use: verb + " NAME|ID", Short: short, Args: exactArgs(1, "one worker's name or id"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.call(cmd.Context(), func(ctx context.Context, c *connection) error {
+				w, err := c.SetWorker(ctx, args[0], verb)
+				if err != nil {
+					return err
+				}
+				return a.show(w, func(out io.Writer) error {
+					_, err := fmt.Fprintf(out, "worker %s is %s\n", w.Name, w.Status)
+					return err
+				})
+			})
+		},
+	}
+}

@@ -1,0 +1,128 @@
+package daemon
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/attune-automation/attune"
+)
+
+// Server is what server.json says of the server that listens for a data directory.
+type Server struct {
+	URL string `json:"url"` // http://127.0.0.1:7080
+	PID int    `json:"pid"`
+}
+
+// Names in the data directory.
+const (
+	serverFile = "server.json"
+	tokenFile  = "token"
+	lockFile   = "server.lock"
+)
+
+// FindServer returns the server of a data directory and its token, or false if none runs there. A server.json that a
+// killed server has left counts for nothing: the lock tells.
+func FindServer(dataDir string) (Server, string, bool) {
+	if !lockIsHeld(filepath.Join(dataDir, lockFile)) {
+		return Server{}, "", false
+	}
+	text, err := os.ReadFile(filepath.Join(dataDir, serverFile))
+	if err != nil {
+		return Server{}, "", false
+	}
+	var server Server
+	if json.Unmarshal(text, &server) != nil || server.URL == "" {
+		return Server{}, "", false
+	}
+	token, err := os.ReadFile(filepath.Join(dataDir, tokenFile))
+	return server, strings.TrimSpace(string(token)), err == nil
+}
+
+// wholeFile is an open file description lock on all of a file. Unlike flock's, it can be looked at without being
+// taken, so that a command that looks never gets in the way of a server that starts.
+func wholeFile() *unix.Flock_t {
+	return &unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
+}
+
+func lockIsHeld(path string) bool {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = f.Close() }() // nothing was written
+	lock := wholeFile()
+	err = unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, lock)
+	return err == nil && lock.Type != unix.F_UNLCK
+}
+
+// takeServerLock makes this process the one server of the data directory, until it ends.
+func takeServerLock(dataDir string) (unlock func(), err error) {
+	f, err := os.OpenFile(filepath.Join(dataDir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("server lock: %w", err)
+	}
+	err = unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, wholeFile())
+	switch {
+	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EACCES):
+		err = attune.Errorf(attune.CodeConflict,
+			"a server runs already on %s: stop it, or give this one another --data-dir", dataDir)
+	case err != nil:
+		err = fmt.Errorf("server lock: %w", err)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() { _ = f.Close() }, nil // closing is what unlocks
+}
+
+// ensureToken returns the data directory's token, and makes one on first use.
+func ensureToken(dataDir string) (string, error) {
+	path := filepath.Join(dataDir, tokenFile)
+	text, err := os.ReadFile(path)
+	if token := strings.TrimSpace(string(text)); err == nil && token != "" {
+		return token, nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	var secret [32]byte
+	_, _ = rand.Read(secret[:]) // never fails
+	token := "attune_" + base64.RawURLEncoding.EncodeToString(secret[:])
+	return token, writeFile(path, token+"\n", 0o600)
+}
+
+// writeServerFile tells the commands on this data directory where the server is.
+func writeServerFile(dataDir string, s Server) error {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	return writeFile(filepath.Join(dataDir, serverFile), string(text)+"\n", 0o644)
+}
+
+// writeFile replaces a file as a whole, so that nobody reads half of it.
+func writeFile(path, text string, mode fs.FileMode) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	err = errors.Join(err, f.Chmod(mode), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}

@@ -1,0 +1,63 @@
+package daemon
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/attune-automation/attune/internal/config"
+	"github.com/attune-automation/attune/internal/worker"
+)
+
+// Session is a scheduler and a worker inside a command, for as long as the command lasts. The worker takes only what
+// this command submits.
+type Session struct {
+	Handler http.Handler
+	worker  *worker.Worker
+	group   *errgroup.Group
+	stop    context.CancelCauseFunc
+}
+
+var errCommandEnded = errors.New("the command has ended")
+
+// Session starts a scheduler and a worker of the command's own. Close ends them.
+func (p *Parts) Session(ctx context.Context) (*Session, error) {
+	own, err := p.worker(sessionWorkerName(p.cfg), true)
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	group, ctx := errgroup.WithContext(ctx)
+	operations := p.API("", own.ID)
+	s := &Session{Handler: operations.Handler(), worker: own, group: group, stop: stop}
+	group.Go(func() error { return own.Run(ctx) })
+	select {
+	case <-own.Registered():
+	case <-ctx.Done():
+		return nil, s.Close()
+	}
+	group.Go(func() error { return p.scheduler(own).Run(ctx) })
+	group.Go(func() error { return operations.Run(ctx) })
+	return s, nil
+}
+
+// Kill ends what runs at once, without a grace; its executions end like any other.
+func (s *Session) Kill() { s.worker.Kill() }
+
+// Close ends what still runs, deregisters the worker, and waits for all of it.
+func (s *Session) Close() error {
+	s.stop(errCommandEnded)
+	return s.group.Wait()
+}
+
+// sessionWorkerName is host-<random>: several commands may run on one data directory at once.
+func sessionWorkerName(cfg *config.Config) string {
+	var suffix [4]byte
+	_, _ = rand.Read(suffix[:]) // never fails
+	return fmt.Sprintf("%.100s-%s", cfg.Worker.Name, hex.EncodeToString(suffix[:]))
+}

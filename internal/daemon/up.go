@@ -1,0 +1,108 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/attune-automation/attune"
+	"github.com/attune-automation/attune/internal/api"
+	"github.com/attune-automation/attune/internal/worker"
+)
+
+// requestGrace is how long requests may go on when the server ends.
+const requestGrace = 2 * time.Second
+
+// Up runs the API, a scheduler and a worker until ctx ends or the worker was drained. It calls ready when requests
+// are answered. When hurry is closed, what runs is no longer waited for.
+func (p *Parts) Up(ctx context.Context, hurry <-chan struct{}, ready func(Server)) error {
+	unlock, err := takeServerLock(p.cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	token, err := ensureToken(p.cfg.DataDir)
+	if err != nil {
+		return fmt.Errorf("token: %w", err)
+	}
+	own, err := p.worker(p.cfg.Worker.Name, false)
+	if err != nil {
+		return err
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", p.cfg.Server.Listen)
+	if err != nil {
+		return attune.Errorf(attune.CodeUnavailable, "can't listen: %v: set server.listen to a free address (port 0 takes any)", err)
+	}
+	operations := p.API(token, nil)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return own.Run(ctx) })
+	ended := make(chan struct{})
+	defer close(ended)
+	go func() {
+		select {
+		case <-hurry:
+			own.Kill()
+		case <-ended:
+		}
+	}()
+	group.Go(func() error { return operations.Run(ctx) })
+	group.Go(func() error { return serve(ctx, listener, operations) })
+	group.Go(func() error {
+		select {
+		case <-own.Registered():
+		case <-ctx.Done():
+			return nil
+		}
+		server := Server{URL: "http://" + listener.Addr().String(), PID: os.Getpid()}
+		if err := writeServerFile(p.cfg.DataDir, server); err != nil {
+			return fmt.Errorf("%s: %w", serverFile, err)
+		}
+		ready(server)
+		return p.scheduler(own).Run(ctx)
+	})
+	err = group.Wait()
+	if errors.Is(err, worker.ErrDrained) {
+		err = nil
+	}
+	return errors.Join(err, removeServerFile(p.cfg.DataDir))
+}
+
+func removeServerFile(dataDir string) error {
+	err := os.Remove(filepath.Join(dataDir, serverFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// serve answers requests until ctx ends; live streams end with it.
+func serve(ctx context.Context, listener net.Listener, operations *api.API) error {
+	server := &http.Server{
+		Handler:           operations.Handler(),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+	}
+	ended := make(chan error, 1)
+	stop := context.AfterFunc(ctx, func() {
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestGrace)
+		defer cancel()
+		ended <- errors.Join(server.Shutdown(grace), server.Close())
+	})
+	err := server.Serve(listener)
+	if stop() {
+		return fmt.Errorf("serve: %w", err) // ended by itself
+	}
+	if err := <-ended; err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("end requests: %w", err)
+	}
+	return nil
+}
