@@ -91,7 +91,7 @@ func (a *app) bench(ctx context.Context, target string, assignments []string, fl
 	if err != nil {
 		return err
 	}
-	if err := compare(ctx, c.dataDir, action, submission.Parameters, flags, &report); err != nil {
+	if err := compare(ctx, c, action, submission.Parameters, flags, &report); err != nil {
 		return err
 	}
 	return a.show(report, func(w io.Writer) error { return benchText(w, report) })
@@ -168,19 +168,24 @@ func percentile(sorted []time.Duration, p int) float64 {
 
 // compare runs the action's bare command as often and as many at once: no row, no message, no log, only fork and exec.
 func compare(
-	ctx context.Context, dataDir string, action attune.Action, parameters json.RawMessage, flags benchFlags, report *benchReport,
+	ctx context.Context, c *connection, action attune.Action, parameters json.RawMessage, flags benchFlags, report *benchReport,
 ) error {
-	file := filepath.Join(dataDir, "packs", action.Digest, filepath.FromSlash(action.EntryPoint))
-	if _, err := os.Stat(file); dataDir == "" || err != nil {
+	packDir := filepath.Join(c.dataDir, "packs", action.Digest)
+	file := filepath.Join(packDir, filepath.FromSlash(action.EntryPoint))
+	if _, err := os.Stat(file); c.dataDir == "" || err != nil {
 		return nil // the worker is elsewhere, and so are the files
 	}
-	env, err := bareEnvironment(action, parameters, filepath.Join(dataDir, "packs", action.Digest))
+	interpreter, err := interpreterOf(ctx, c, action.Runtime)
 	if err != nil {
 		return err
 	}
-	interpreter, args := "python3", []string{file}
+	env, err := bareEnvironment(action, parameters, packDir)
+	if err != nil {
+		return err
+	}
+	args := []string{file}
 	if action.Runtime == attune.RuntimeShell {
-		interpreter, args = "bash", []string{"-e", file}
+		args = []string{"-e", file}
 	}
 	begun := time.Now()
 	err = pace(ctx, benchFlags{count: flags.count, concurrency: flags.concurrency}, func(ctx context.Context) error {
@@ -199,6 +204,22 @@ func compare(
 	ratio := report.ExecutionsPerSecond / bare
 	report.BarePerSecond, report.Ratio = &bare, &ratio
 	return nil
+}
+
+// interpreterOf returns the file that the workers run a runtime's actions with, so that both sides run the same.
+func interpreterOf(ctx context.Context, c *connection, runtime string) (string, error) {
+	workers, err := c.Workers(ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, w := range workers {
+		for _, r := range w.Runtimes {
+			if r.Name == runtime && w.Status == attune.WorkerActive {
+				return r.Path, nil
+			}
+		}
+	}
+	return "", attune.Errorf(attune.CodeNotFound, "no worker offers the runtime %s any more", runtime)
 }
 
 func bareEnvironment(action attune.Action, given json.RawMessage, packDir string) ([]string, error) {

@@ -49,6 +49,15 @@ func (a *app) exit(err error) int {
 // complain prints an error as `attune: …`.
 func (a *app) complain(err error) {
 	text := err.Error()
+	var known *attune.Error
+	if errors.As(err, &known) {
+		text = known.Message
+		for _, d := range known.Details {
+			// The API places faults in the request's body, which a command's user has never seen.
+			d.Place = strings.TrimPrefix(d.Place, "body.")
+			text += "\n  " + d.String()
+		}
+	}
 	if strings.HasPrefix(text, "unknown command") { // the one error that cobra words itself
 		text = strings.SplitN(text, "\n", 2)[0] + ": `attune --help` lists the commands"
 	}

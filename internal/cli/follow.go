@@ -141,7 +141,7 @@ func statusLine(e attune.Execution) string {
 		line += fmt.Sprintf(", attempt %d of %d", e.Attempt, e.MaxAttempts)
 	}
 	if e.Error != nil {
-		line += ": " + printable(e.Error.Message)
+		line += fmt.Sprintf(": %s (more: attune execution show %d)", printable(e.Error.Message), e.ID)
 	}
 	return line
 }

@@ -25,12 +25,12 @@ func WaitingFor(row store.ExecutionRow, workers []store.WorkerRow, now time.Time
 		waiting.Message = err.Error()
 		return waiting
 	}
-	suited, active := 0, 0
+	suited, active := false, 0
 	for _, w := range workers {
 		if !class.Suits(w) {
 			continue
 		}
-		suited++
+		suited = true
 		if w.Status == attune.WorkerActive && !w.PassedOver {
 			active++
 		}
@@ -38,9 +38,12 @@ func WaitingFor(row store.ExecutionRow, workers []store.WorkerRow, now time.Time
 	switch {
 	case active > 0:
 		waiting.Reason = attune.WaitSlot
-		waiting.Message = fmt.Sprintf("all slots are taken on the %d workers that could run it", active)
-	case suited > 0:
-		waiting.Message = fmt.Sprintf("of the %d workers that offer %s none is active now", suited, class.describe())
+		waiting.Message = "every slot is taken on the workers that could run it"
+		if active == 1 {
+			waiting.Message = "every slot is taken on the one worker that could run it"
+		}
+	case suited:
+		waiting.Message = fmt.Sprintf("no worker that offers %s is active now", class.describe())
 	default:
 		waiting.Message = fmt.Sprintf("no worker offers %s", class.describe())
 	}

@@ -45,7 +45,19 @@ func migrate(ctx context.Context, path string, log *slog.Logger) error {
 		return err
 	}
 	defer unlock()
+	if err := createPrivate(path); err != nil {
+		return err
+	}
 	return applyMigrations(ctx, path, log)
+}
+
+// createPrivate makes the file, if it is not there, for its owner alone. SQLite gives its other files the same mode.
+func createPrivate(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // existingVersion returns 0 for a file that does not exist or has no schema yet.

@@ -291,3 +291,23 @@ func TestListFiltersAndPages(t *testing.T) {
 		}
 	}
 }
+
+func TestDatabaseIsForItsOwnerAlone(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	db := storetest.OpenIn(t, dir)
+	storetest.Worker(t, db, "one", 1)
+	files, err := filepath.Glob(filepath.Join(dir, "*.db*"))
+	if err != nil || len(files) < 2 {
+		t.Fatalf("%v %v", files, err)
+	}
+	for _, file := range files {
+		info, err := os.Stat(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v", file, info.Mode())
+		}
+	}
+}
