@@ -12,21 +12,19 @@ import (
 type dialect struct {
 	name  string
 	words *strings.Replacer
-	busy  func(error) bool // the database could not be had in time; the same statement may succeed later
-	dup   func(error) bool // a unique constraint refused the row
+	away  func(error) bool // the database could not be had in time, or its disk is full or failing; later it may succeed
 }
 
 // sqliteDialect fills the braces for SQLite 3.42 and later (unixepoch's subsec).
 var sqliteDialect = dialect{
 	name:  "sqlite3",
 	words: strings.NewReplacer("{now}", "CAST(unixepoch('subsec') * 1000000 AS INTEGER)"),
-	busy: func(err error) bool {
-		code := sqliteCode(err) & 0xff
-		return code == sqlite3.SQLITE_BUSY || code == sqlite3.SQLITE_LOCKED
-	},
-	dup: func(err error) bool {
-		code := sqliteCode(err)
-		return code == sqlite3.SQLITE_CONSTRAINT_UNIQUE || code == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY
+	away: func(err error) bool {
+		switch sqliteCode(err) & 0xff {
+		case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN:
+			return true
+		}
+		return false
 	},
 }
 

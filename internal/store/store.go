@@ -27,8 +27,9 @@ type Config struct {
 
 // Store is the open database. It is safe for concurrent use.
 type Store struct {
-	read    *sql.DB
-	write   *sql.DB
+	read    *statements
+	write   *statements
+	writer  chan struct{} // holds a value while this process writes
 	dialect *dialect
 }
 
@@ -41,19 +42,25 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err := migrate(ctx, path, cfg.Logger); err != nil {
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
-	s := &Store{dialect: &sqliteDialect}
-	if s.write, err = openSQLite(path, "&_txlock=immediate"); err != nil {
+	write, err := openSQLite(path, "&_txlock=immediate")
+	if err != nil {
 		return nil, err
 	}
-	if s.read, err = openSQLite(path, "&_pragma=query_only(1)"); err != nil {
-		return nil, errors.Join(err, s.write.Close())
+	read, err := openSQLite(path, "&_pragma=query_only(1)")
+	if err != nil {
+		return nil, errors.Join(err, write.Close())
 	}
-	// One writer: inside a process, waiting for a connection is cheaper and fairer than SQLite's busy loop.
-	s.write.SetMaxOpenConns(1)
-	s.read.SetMaxOpenConns(max(1, cfg.MaxConnections))
-	s.read.SetMaxIdleConns(max(1, cfg.MaxConnections))
-	return s, nil
+	write.SetMaxOpenConns(writeConnections)
+	write.SetMaxIdleConns(writeConnections)
+	read.SetMaxOpenConns(max(1, cfg.MaxConnections))
+	read.SetMaxIdleConns(max(1, cfg.MaxConnections))
+	return &Store{
+		read: newStatements(read), write: newStatements(write), writer: make(chan struct{}, 1), dialect: &sqliteDialect,
+	}, nil
 }
+
+// writeConnections is one for the transaction, and one to prepare statements on while it runs.
+const writeConnections = 2
 
 func sqlitePath(cfg Config) (string, error) {
 	path, ok := strings.CutPrefix(cfg.URL, "sqlite:")
@@ -90,29 +97,36 @@ func openSQLite(path, options string) (*sql.DB, error) {
 
 // Close closes all connections; it waits for statements that run.
 func (s *Store) Close() error {
-	return errors.Join(s.write.Close(), s.read.Close())
+	return errors.Join(s.write.pool.Close(), s.read.pool.Close())
 }
 
 // Ping tells whether the database answers.
 func (s *Store) Ping(ctx context.Context) error {
 	var one int
-	return s.read.QueryRowContext(ctx, "SELECT 1").Scan(&one)
+	return s.Read().row(ctx, "SELECT 1").Scan(&one)
 }
 
 // Read returns the statements, outside of any transaction; those that write are refused by the database.
 func (s *Store) Read() *Queries {
-	return &Queries{on: s.read, dialect: s.dialect}
+	return &Queries{statements: s.read, dialect: s.dialect}
 }
 
 // Write runs do in one transaction, which is committed if do returns nil. Writers are one after the other, in all
 // processes, from the first statement on: what do reads can't change before it commits.
 func (s *Store) Write(ctx context.Context, do func(*Queries) error) error {
-	tx, err := s.write.BeginTx(ctx, nil)
+	// Inside a process, waiting in line is cheaper and fairer than SQLite's busy loop.
+	select {
+	case s.writer <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("wait to write: %w", context.Cause(ctx))
+	}
+	defer func() { <-s.writer }()
+	tx, err := s.write.pool.BeginTx(ctx, nil)
 	if err != nil {
 		return s.classify(fmt.Errorf("begin transaction: %w", err))
 	}
 	defer func() { _ = tx.Rollback() }() // after a commit there is nothing left to roll back
-	if err := do(&Queries{on: tx, dialect: s.dialect}); err != nil {
+	if err := do(&Queries{statements: s.write, tx: tx, dialect: s.dialect}); err != nil {
 		return s.classify(err)
 	}
 	if err := tx.Commit(); err != nil {
@@ -121,61 +135,22 @@ func (s *Store) Write(ctx context.Context, do func(*Queries) error) error {
 	return nil
 }
 
-// ErrUnavailable is wrapped by errors that say nothing of the input: the database was busy for too long.
+// ErrUnavailable is wrapped by errors that say nothing of the input: the database was busy for too long, or its disk is full or failing.
 var ErrUnavailable = errors.New("the database is not available")
 
 func (s *Store) classify(err error) error {
-	if s.dialect.busy(err) {
+	if s.dialect.away(err) {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	return err
 }
 
-// querier is what a pool, a connection and a transaction have in common.
-type querier interface {
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}
-
-// Queries are the statements, bound to a transaction or to a pool of readers.
+// Queries are the statements, bound to a transaction or to the pool of readers.
 type Queries struct {
-	on      querier
-	dialect *dialect
+	statements *statements
+	tx         *sql.Tx // nil outside of a transaction
+	dialect    *dialect
 }
-
-func (q *Queries) exec(ctx context.Context, query string, args ...any) (int64, error) {
-	done, err := q.on.ExecContext(ctx, q.dialect.words.Replace(query), args...)
-	if err != nil {
-		return 0, err
-	}
-	return done.RowsAffected()
-}
-
-func (q *Queries) row(ctx context.Context, query string, args ...any) *sql.Row {
-	return q.on.QueryRowContext(ctx, q.dialect.words.Replace(query), args...)
-}
-
-// collect runs a query and scans every row of its answer.
-func collect[T any](ctx context.Context, q *Queries, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
-	rows, err := q.on.QueryContext(ctx, q.dialect.words.Replace(query), args...)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = rows.Close() }() // rows.Err below tells what matters
-	var all []T
-	for rows.Next() {
-		one, err := scan(rows)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, one)
-	}
-	return all, rows.Err()
-}
-
-// scanner is a row of an answer.
-type scanner interface{ Scan(dest ...any) error }
 
 // Now returns the database's time.
 func (q *Queries) Now(ctx context.Context) (time.Time, error) {
