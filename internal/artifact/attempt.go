@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 
 	"github.com/attune-automation/attune"
 )
@@ -109,16 +111,27 @@ func (a *Attempt) open(name string) (*os.File, attune.Artifact, error) {
 	// Lstat first: opening a FIFO that an action left would wait for a writer that never comes.
 	info, err := root.Lstat(name)
 	if err != nil {
-		return nil, attune.Artifact{}, err
+		return nil, attune.Artifact{}, asMissing(err)
 	}
 	if !info.Mode().IsRegular() {
 		return nil, attune.Artifact{}, fs.ErrNotExist
 	}
 	file, err := root.Open(name)
 	if err != nil {
-		return nil, attune.Artifact{}, err
+		return nil, attune.Artifact{}, asMissing(err)
 	}
 	return file, a.describe(name, kind, info), nil
+}
+
+// asMissing turns what tells that a name leads nowhere in the directory into fs.ErrNotExist: a file where a directory
+// should be, a loop of links, or a link that leads out, which is os.Root's refusal and the only error here that is not
+// the system's.
+func asMissing(err error) error {
+	var system syscall.Errno
+	if !errors.As(err, &system) || system == syscall.ENOTDIR || system == syscall.ELOOP {
+		return fmt.Errorf("%w: %w", fs.ErrNotExist, err)
+	}
+	return err
 }
 
 // typeOf tells what a name stands for; names below another attempt's directory stand for nothing here.
