@@ -204,6 +204,7 @@ func TestEventsTellEveryChange(t *testing.T) {
 		t.Errorf("%v", seen)
 	}
 	stop(nil)
-	for range events { //nolint:revive // until the reader has ended
+	for event := range events { // until the reader has ended
+		t.Log("late", event)
 	}
 }

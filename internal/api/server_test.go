@@ -1,14 +1,12 @@
 package api_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -226,13 +224,4 @@ func (s *server) wantProblem(method, path, body string, status int, word string)
 	if !strings.Contains(text, word) {
 		s.t.Errorf("%s %s %.80s does not say %q: %s", method, path, body, word, text)
 	}
-}
-
-func readFile(t *testing.T, path string) []byte {
-	t.Helper()
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return bytes.TrimSpace(text)
 }

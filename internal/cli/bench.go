@@ -172,7 +172,7 @@ func compare(
 ) error {
 	packDir := filepath.Join(c.dataDir, "packs", action.Digest)
 	file := filepath.Join(packDir, filepath.FromSlash(action.EntryPoint))
-	if _, err := os.Stat(file); c.dataDir == "" || err != nil {
+	if c.dataDir == "" || !exists(file) {
 		return nil // the worker is elsewhere, and so are the files
 	}
 	interpreter, err := interpreterOf(ctx, c, action.Runtime)
@@ -204,6 +204,11 @@ func compare(
 	ratio := report.ExecutionsPerSecond / bare
 	report.BarePerSecond, report.Ratio = &bare, &ratio
 	return nil
+}
+
+func exists(file string) bool {
+	_, err := os.Stat(file)
+	return err == nil
 }
 
 // interpreterOf returns the file that the workers run a runtime's actions with, so that both sides run the same.

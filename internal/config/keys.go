@@ -193,9 +193,9 @@ func databaseURL(text string) error {
 
 func queueURL(text string) error {
 	if strings.HasPrefix(text, "amqp://") || strings.HasPrefix(text, "amqps://") {
-		return fmt.Errorf("RabbitMQ is not supported in this version: write inproc:")
+		return fmt.Errorf("RabbitMQ is not supported in this version: the URL is inproc: here, or left out")
 	}
-	return fmt.Errorf("not a message queue URL: write inproc:")
+	return fmt.Errorf("not a message queue URL: it is inproc: here, or left out")
 }
 
 func exchange(string) error {

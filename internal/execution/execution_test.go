@@ -451,14 +451,30 @@ func TestWhatCanNeverRunIsRejected(t *testing.T) {
 func TestOldestFirstOverAllClasses(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
-	other := b.action.Action
-	other.Ref, other.WorkerSelector = "demo.other", map[string]string{}
+	ctx := context.Background()
+	python := storetest.Action("demo.python")
+	python.Runtime = attune.RuntimePython
+	other := b.submission()
+	other.Action, other.ActionID = python, storetest.PutAction(t, b.store, python).ID
 	var ids []int64
-	for range 6 {
+	for range 4 {
 		ids = append(ids, b.submit().ID)
 	}
+	for range 2 {
+		row, _, err := b.Submit(ctx, other)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, row.ID)
+	}
 	storetest.Age(t, b.store, ids[4], 100)
-	storetest.Worker(t, b.store, "w", 2)
+	storetest.Write(t, b.store, func(ctx context.Context, q *store.Queries) error {
+		_, _, err := q.RegisterWorker(ctx, store.Registration{
+			Name: "w", Type: attune.WorkerTypeLocal, Slots: 2, Lease: time.Minute,
+			Runtimes: []attune.Runtime{{Name: attune.RuntimeShell}, {Name: attune.RuntimePython}},
+		})
+		return err
+	})
 	b.schedule(2)
 	b.is(ids[4], attune.StatusScheduled)
 	b.is(ids[0], attune.StatusScheduled)

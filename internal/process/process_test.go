@@ -8,99 +8,14 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/attune-automation/attune/internal/process"
 )
-
-func TestMain(m *testing.M) {
-	if dir := os.Getenv("PROCESS_TEST_SUPERVISE"); dir != "" {
-		superviseUntilKilled(dir)
-	}
-	goleak.VerifyTestMain(m)
-}
-
-// superviseUntilKilled is the test binary as a supervisor that the test kills.
-func superviseUntilKilled(dir string) {
-	s, err := process.New(process.Config{
-		RecordsDir: dir, Mechanism: process.Mechanism(os.Getenv("PROCESS_TEST_MECHANISM")),
-	})
-	if err != nil {
-		panic(err)
-	}
-	_, err = s.Run(context.Background(), bash("victim", os.Getenv("PROCESS_TEST_SCRIPT"), os.Stdout))
-	fmt.Println("ended", err)
-	os.Exit(1)
-}
-
-func bash(id, script string, out io.Writer) process.Command {
-	return process.Command{
-		ID: id, Path: "/bin/bash", Args: []string{"-c", script}, Env: []string{"PATH=/usr/bin:/bin"}, Dir: "/",
-		Stdout: out, Stderr: out, Grace: 10 * time.Second,
-	}
-}
-
-// eachMechanism runs a test on every mechanism; one that this host lacks fails the test in CI.
-func eachMechanism(t *testing.T, test func(t *testing.T, s *process.Supervisor, m process.Mechanism)) {
-	t.Helper()
-	for _, m := range []process.Mechanism{process.Cgroup2, process.Freezer, process.Subreaper} {
-		t.Run(string(m), func(t *testing.T) {
-			s := supervisor(t, m)
-			if _, err := s.Mechanism(); err != nil {
-				if m == process.Subreaper {
-					t.Fatal(err)
-				}
-				t.Skipf("this host lacks it: %v", err)
-			}
-			test(t, s, m)
-		})
-	}
-}
-
-func supervisor(t testing.TB, m process.Mechanism) *process.Supervisor {
-	t.Helper()
-	s, err := process.New(process.Config{RecordsDir: t.TempDir(), Mechanism: m})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-var marks atomic.Int64
-
-// mark is a number of seconds that no other sleep on this machine has: it finds processes by their command line.
-func mark() string { return fmt.Sprintf("%d.%d", 9_000_000+os.Getpid(), marks.Add(1)) }
-
-func living(t testing.TB, mark string) []string {
-	t.Helper()
-	dirs, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var found []string
-	for _, file := range dirs {
-		text, err := os.ReadFile(file)
-		if err == nil && bytes.Contains(text, []byte(mark)) && !strings.Contains(file, "/"+strconv.Itoa(os.Getpid())+"/") {
-			found = append(found, file+": "+strings.ReplaceAll(string(text), "\x00", " "))
-		}
-	}
-	return found
-}
-
-func noneLeft(t testing.TB, mark string) {
-	t.Helper()
-	if left := living(t, mark); len(left) > 0 {
-		t.Errorf("left behind: %q", left)
-	}
-}
 
 func TestExitCodeSignalAndOutput(t *testing.T) {
 	eachMechanism(t, func(t *testing.T, s *process.Supervisor, _ process.Mechanism) {
@@ -337,88 +252,17 @@ func TestManyAtOnceKeepApart(t *testing.T) {
 	})
 }
 
-func TestLeftoversOfAKilledSupervisorAreEnded(t *testing.T) {
-	eachMechanism(t, func(t *testing.T, _ *process.Supervisor, mech process.Mechanism) {
-		m := mark()
-		dir := t.TempDir()
-		script := `trap '' TERM; sleep ` + m + ` & `
-		if mech != process.Subreaper { // what hides after our death is beyond session and start time
-			script += strings.ReplaceAll(daemonise, "MARK", m) + `; `
-		}
-		script += `while [ $(pgrep -c -f "sleep ` + m + `") -lt 2 ]; do sleep ` + m + ` & done; echo ready; sleep ` + m
-		killSupervisor(t, dir, script, mech)
-		if len(living(t, m)) < 2 {
-			t.Fatal("the fault did not fire: nothing was left")
-		}
-		s, err := process.New(process.Config{RecordsDir: dir})
-		if err != nil {
-			t.Fatal(err)
-		}
-		ended, err := s.EndLeftovers(context.Background())
-		if err != nil || len(ended) != 1 || ended[0].ID != "victim" {
-			t.Errorf("%v, %v", ended, err)
-		}
-		noneLeft(t, m)
-		if again, err := s.EndLeftovers(context.Background()); err != nil || len(again) != 0 {
-			t.Errorf("a second time: %v, %v", again, err)
-		}
-	})
-}
-
-func killSupervisor(t *testing.T, dir, script string, m process.Mechanism) {
-	t.Helper()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "PROCESS_TEST_SUPERVISE="+dir, "PROCESS_TEST_SCRIPT="+script, "PROCESS_TEST_MECHANISM="+string(m))
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	word := make([]byte, 5)
-	if _, err := io.ReadFull(out, word); err != nil || string(word) != "ready" {
-		t.Fatalf("%q %v", word, err)
-	}
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = cmd.Wait() // killed, as it should be
-}
-
-func TestRecordOfAnotherProcessKillsNobody(t *testing.T) {
+func TestOneLineOfFiftyMegabytesWithAnyBytes(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	bystander := exec.Command("/bin/sleep", mark())
-	if err := bystander.Start(); err != nil {
+	s := supervisor(t, process.Auto)
+	var line bytes.Buffer
+	const script = `printf 'NUL \000, invalid UTF-8 \377\376, '; head -c 50M /dev/zero | tr '\0' x`
+	if _, err := s.Run(context.Background(), bash("1", script, &line)); err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = bystander.Process.Kill(); _ = bystander.Wait() }()
-	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, text := range []string{
-		// the pid is the bystander's, the start time a later one's
-		fmt.Sprintf(`{"id":"a","boot_id":%q,"family":{"mechanism":"subreaper","pid":%d,"start":99999999999}}`, strings.TrimSpace(string(boot)), bystander.Process.Pid),
-		fmt.Sprintf(`{"id":"b","boot_id":"another","family":{"mechanism":"subreaper","pid":%d,"start":1}}`, bystander.Process.Pid),
-		`{"id":"half`,
-	} {
-		if err := os.WriteFile(filepath.Join(dir, strconv.Itoa(i)+".json"), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s, err := process.New(process.Config{RecordsDir: dir})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if ended, err := s.EndLeftovers(context.Background()); err != nil || len(ended) != 0 {
-		t.Errorf("%v, %v", ended, err)
-	}
-	if _, err := os.Stat(fmt.Sprintf("/proc/%d/cmdline", bystander.Process.Pid)); err != nil {
-		t.Error("the bystander is gone")
-	}
-	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
-		t.Errorf("records left: %v, %v", left, err)
+	const head = "NUL \x00, invalid UTF-8 \xff\xfe, "
+	text := line.Bytes()
+	if len(text) != len(head)+50<<20 || !bytes.HasPrefix(text, []byte(head)) || bytes.Count(text, []byte("x")) != 50<<20 {
+		t.Errorf("%d bytes, beginning with %q", len(text), text[:min(len(text), 40)])
 	}
 }
