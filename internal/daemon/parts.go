@@ -113,13 +113,14 @@ func (p *Parts) retention() time.Duration {
 }
 
 // scheduler builds the scheduler of this process. It gives work to own alone, which is all that an in-process broker
-// reaches, and buries the workers of other processes on this data directory by their locks.
-func (p *Parts) scheduler(own *worker.Worker) *scheduler.Scheduler {
+// reaches, and buries the workers of other processes on this data directory by their locks. retain is how often it
+// removes old rows, below 0 never.
+func (p *Parts) scheduler(own *worker.Worker, retain time.Duration) *scheduler.Scheduler {
 	return scheduler.New(scheduler.Config{
 		Store: p.store, Broker: p.broker, Executions: p.executions, Logger: p.log,
 		Lease:     3 * p.cfg.Worker.HeartbeatInterval,
-		Retention: p.retention(),
-		Reach:     func(row store.WorkerRow) bool { return row.ID == own.ID() },
+		Retention: p.retention(), RetainInterval: retain,
+		Reach: func(row store.WorkerRow) bool { return row.ID == own.ID() },
 		Bury: func(ctx context.Context, row store.WorkerRow) (bool, error) {
 			return worker.Bury(ctx, p.cfg.DataDir, row, p.log)
 		},

@@ -41,7 +41,16 @@ func (p *Parts) Session(ctx context.Context) (*Session, error) {
 	case <-ctx.Done():
 		return nil, s.Close()
 	}
-	group.Go(func() error { return p.scheduler(own).Run(ctx) })
+	due, err := tidyDue(p.cfg.DataDir)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", tidyFile, err), s.Close())
+	}
+	retain := -tidyInterval
+	if due {
+		retain = tidyInterval
+		group.Go(func() error { return p.tidyOnce(ctx) })
+	}
+	group.Go(func() error { return p.scheduler(own, retain).Run(ctx) })
 	group.Go(func() error { return operations.Run(ctx) })
 	return s, nil
 }

@@ -55,6 +55,7 @@ func (p *Parts) Up(ctx context.Context, hurry <-chan struct{}, ready func(Server
 	}()
 	group.Go(func() error { return operations.Run(ctx) })
 	group.Go(func() error { return serve(ctx, listener, operations) })
+	group.Go(func() error { return p.tidyHourly(ctx) })
 	group.Go(func() error {
 		select {
 		case <-own.Registered():
@@ -66,7 +67,7 @@ func (p *Parts) Up(ctx context.Context, hurry <-chan struct{}, ready func(Server
 			return fmt.Errorf("%s: %w", serverFile, err)
 		}
 		ready(server)
-		return p.scheduler(own).Run(ctx)
+		return p.scheduler(own, tidyInterval).Run(ctx)
 	})
 	err = group.Wait()
 	if errors.Is(err, worker.ErrDrained) {

@@ -38,16 +38,22 @@ func (s *Scheduler) rescuer() func(context.Context) error {
 
 // dead tells whether the worker can't be running any more, although its row says so or rows are still with it.
 func (s *Scheduler) dead(ctx context.Context, w store.WorkerRow, seen time.Duration) (bool, error) {
-	if w.Status == attune.WorkerInactive && w.SlotsUsed == 0 {
+	gone := w.Status == attune.WorkerInactive || w.Status == attune.WorkerLost
+	if gone && w.SlotsUsed == 0 && !w.Exclusive {
 		return false, nil
 	}
-	if s.cfg.Bury != nil {
-		return s.cfg.Bury(ctx, w)
+	if s.cfg.Bury == nil {
+		return w.Lapsed && seen >= s.cfg.Lease, nil
 	}
-	if w.Status == attune.WorkerLost && w.SlotsUsed == 0 {
+	if dead, err := s.cfg.Bury(ctx, w); err != nil || !dead {
+		return false, err
+	}
+	// It may have ended in good order, or started again, since its row was read.
+	now, err := s.cfg.Store.Read().Worker(ctx, w.ID)
+	if attune.ErrorCode(err) == attune.CodeNotFound {
 		return false, nil
 	}
-	return w.Lapsed && seen >= s.cfg.Lease, nil
+	return now.Incarnation == w.Incarnation, err
 }
 
 func (s *Scheduler) rescue(ctx context.Context, w store.WorkerRow) error {

@@ -35,8 +35,12 @@ type Config struct {
 	SweepInterval  time.Duration // 2 s
 	RescueInterval time.Duration // 2 s
 	Lease          time.Duration // how long this process must have seen the database before it judges silence, 90 s
+	RetainInterval time.Duration // 1 h; below 0 leaves that chore to others
 	Retention      time.Duration // of artifact rows; 0 keeps them
 }
+
+// firstTime bounds how long a process that is to end goes on with the first time of a chore.
+const firstTime = 5 * time.Second
 
 // poll is how often the table is looked at without any message.
 const poll = time.Second
@@ -47,9 +51,10 @@ func (c *Config) setDefaults() {
 		&c.ClaimWithin:    30 * time.Second,
 		&c.SweepInterval:  2 * time.Second,
 		&c.RescueInterval: 2 * time.Second,
+		&c.RetainInterval: time.Hour,
 		&c.Lease:          90 * time.Second,
 	} {
-		if *d <= 0 {
+		if *d == 0 {
 			*d = value
 		}
 	}
@@ -75,12 +80,23 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	group.Go(func() error { return s.assign(ctx) })
 	group.Go(func() error { return s.every(ctx, s.cfg.SweepInterval, "sweep", s.sweep) })
 	group.Go(func() error { return s.every(ctx, s.cfg.RescueInterval, "rescue", s.rescuer()) })
-	group.Go(func() error { return s.every(ctx, time.Hour, "retention", s.retain) })
+	if s.cfg.RetainInterval > 0 {
+		group.Go(func() error { return s.every(ctx, s.cfg.RetainInterval, "retention", s.retain) })
+	}
 	return group.Wait()
 }
 
-// every repeats a chore until ctx ends.
+// every does a chore at once, and then again and again until ctx ends. The first time is done to its end, within
+// firstTime: where only short commands run, it is all that ever gets done.
 func (s *Scheduler) every(ctx context.Context, interval time.Duration, name string, chore func(context.Context) error) error {
+	try := func(ctx context.Context) {
+		if err := chore(ctx); err != nil && ctx.Err() == nil {
+			s.log.Error("chore failed, it is repeated", "chore", name, "error", err)
+		}
+	}
+	first, cancel := context.WithTimeout(context.WithoutCancel(ctx), firstTime)
+	try(first)
+	cancel()
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
@@ -88,9 +104,7 @@ func (s *Scheduler) every(ctx context.Context, interval time.Duration, name stri
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
-		}
-		if err := chore(ctx); err != nil && ctx.Err() == nil {
-			s.log.Error("chore failed, it is repeated", "chore", name, "error", err)
+			try(ctx)
 		}
 	}
 }

@@ -29,6 +29,13 @@ func (q *Queries) Archive(ctx context.Context, digest string) ([]byte, error) {
 	return content, wrap(err, "load archive %s", digest)
 }
 
+// HasArchive tells whether an archive is stored.
+func (q *Queries) HasArchive(ctx context.Context, digest string) (bool, error) {
+	var n int
+	err := q.row(ctx, `SELECT count(*) FROM archive WHERE digest = $1`, digest).Scan(&n)
+	return n > 0, wrap(err, "look up archive %s", digest)
+}
+
 // PutPack installs or replaces a pack's row.
 func (q *Queries) PutPack(ctx context.Context, p attune.Pack) error {
 	tags, err := json.Marshal(p.Tags)

@@ -2,13 +2,20 @@ package worker
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/internal/artifact"
+	"github.com/attune-automation/attune/internal/store"
 )
 
-// orphanAge is how old a directory without an execution must be: a claim creates the two one after the other.
+// orphanAge is how old something that no row refers to must be before it goes: rows and files come one after the other.
 const orphanAge = time.Hour
 
 // retain deletes artifact files past their retention, and those of executions that are gone, once at the start and
@@ -20,7 +27,7 @@ func (w *Worker) retain(ctx context.Context) error {
 	ticker := time.NewTicker(time.Hour)
 	defer ticker.Stop()
 	for {
-		n, err := w.deps.Artifacts.Sweep(ctx, w.expired)
+		n, err := w.deps.Artifacts.Sweep(ctx, expired(w.deps.Store, w.cfg.Retention))
 		if err != nil && ctx.Err() == nil {
 			w.log.Error("removing old artifacts failed, it is repeated", "error", err)
 		}
@@ -35,22 +42,103 @@ func (w *Worker) retain(ctx context.Context) error {
 	}
 }
 
-// expired chooses the executions whose files may go.
-func (w *Worker) expired(ctx context.Context, batch []artifact.Kept) ([]int64, error) {
-	var gone []int64
-	for _, kept := range batch {
-		age := time.Since(kept.Touched)
-		row, err := w.deps.Store.Read().Execution(ctx, kept.ID)
-		switch {
-		case attune.ErrorCode(err) == attune.CodeNotFound:
-			if age > orphanAge {
+// expired returns what chooses the executions whose files may go.
+func expired(db *store.Store, retention time.Duration) func(context.Context, []artifact.Kept) ([]int64, error) {
+	return func(ctx context.Context, batch []artifact.Kept) ([]int64, error) {
+		var gone []int64
+		for _, kept := range batch {
+			age := time.Since(kept.Touched)
+			row, err := db.Read().Execution(ctx, kept.ID)
+			switch {
+			case attune.ErrorCode(err) == attune.CodeNotFound:
+				if age > orphanAge {
+					gone = append(gone, kept.ID)
+				}
+			case err != nil:
+				return nil, err
+			case retention > 0 && row.Status.Final() && age > retention:
 				gone = append(gone, kept.ID)
 			}
-		case err != nil:
-			return nil, err
-		case w.cfg.Retention > 0 && row.Status.Final() && age > w.cfg.Retention:
-			gone = append(gone, kept.ID)
+		}
+		return gone, nil
+	}
+}
+
+// Host is what the workers of the embedded shape share: one data directory.
+type Host struct {
+	Store        *store.Store
+	DataDir      string
+	ArtifactsDir string
+	Retention    time.Duration // of artifact files; 0 keeps them
+}
+
+// Tidy deletes what workers that will not come back have left: artifact files past their retention, and unpacked packs
+// that nothing refers to any more.
+func (h Host) Tidy(ctx context.Context) error {
+	return errors.Join(h.tidyArtifacts(ctx), h.tidyPacks(ctx))
+}
+
+func (h Host) tidyArtifacts(ctx context.Context) error {
+	workers, err := directories(h.ArtifactsDir)
+	if err != nil {
+		return fmt.Errorf("tidy artifacts: %w", err)
+	}
+	var faults []error
+	for _, entry := range workers {
+		kept, err := artifact.New(h.ArtifactsDir, entry.Name())
+		if err != nil {
+			continue // no worker's directory
+		}
+		_, err = kept.Sweep(ctx, expired(h.Store, h.Retention))
+		faults = append(faults, err)
+		_, err = h.Store.Read().WorkerByName(ctx, entry.Name())
+		if attune.ErrorCode(err) == attune.CodeNotFound { // who has a row may be about to use its directory
+			faults = append(faults, removeEmpty(filepath.Join(h.ArtifactsDir, entry.Name())))
 		}
 	}
-	return gone, nil
+	return errors.Join(faults...)
+}
+
+func (h Host) tidyPacks(ctx context.Context) error {
+	root := HomeOf(h.DataDir, "any").packs()
+	unpacked, err := directories(root)
+	if err != nil {
+		return fmt.Errorf("tidy packs: %w", err)
+	}
+	var faults []error
+	for _, entry := range unpacked {
+		info, err := entry.Info()
+		if err != nil || time.Since(info.ModTime()) < orphanAge {
+			continue // gone meanwhile, or just unpacked
+		}
+		stored, err := h.Store.Read().HasArchive(ctx, entry.Name())
+		if err == nil && !stored {
+			err = removeTree(filepath.Join(root, entry.Name()))
+		}
+		faults = append(faults, err)
+	}
+	return errors.Join(faults...)
+}
+
+func directories(dir string) ([]fs.DirEntry, error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var found []fs.DirEntry
+	for _, entry := range entries {
+		if entry.IsDir() {
+			found = append(found, entry)
+		}
+	}
+	return found, err
+}
+
+// removeEmpty removes a directory that has nothing in it.
+func removeEmpty(dir string) error {
+	err := os.Remove(dir)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, syscall.EEXIST) {
+		return nil
+	}
+	return err
 }
