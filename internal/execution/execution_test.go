@@ -207,8 +207,8 @@ func TestClaimAndFinishMayBeRepeated(t *testing.T) {
 			t.Errorf("%s %v", status, err)
 		}
 	}
-	if status, err := b.Finish(ctx, f, failed(), nil); err != nil || status != attune.StatusCompleted {
-		t.Errorf("a late failure: %s %v", status, err)
+	if _, err := b.Finish(ctx, f, failed(), nil); attune.ErrorCode(err) != attune.CodeStale {
+		t.Errorf("another end of the same attempt: %v", err)
 	}
 	b.is(f.ExecutionID, attune.StatusCompleted)
 }
@@ -344,8 +344,10 @@ func TestLoseGivesBackAndAbandons(t *testing.T) {
 	}
 	b.is(canceling.ExecutionID, attune.StatusCancelled)
 	b.is(placed.ID, attune.StatusRequested)
-	if _, err := b.Finish(ctx, running, completed(), nil); err != nil {
-		t.Errorf("a finish after it: %v", err) // answered as a repetition: nothing is written
+	for _, f := range []attune.Fence{running, canceling} {
+		if _, err := b.Finish(ctx, f, completed(), nil); attune.ErrorCode(err) != attune.CodeStale {
+			t.Errorf("a finish after it: %v", err)
+		}
 	}
 	b.is(running.ExecutionID, attune.StatusAbandoned)
 }

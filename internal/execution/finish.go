@@ -44,7 +44,7 @@ func finish(ctx context.Context, q *store.Queries, f attune.Fence, o attune.Outc
 		return ending{}, err
 	}
 	if row.Fence() != f || !row.Status.Live() {
-		return finishedBefore(ctx, q, row, f)
+		return finishedBefore(ctx, q, row, f, o)
 	}
 	if row.Status == attune.StatusCanceling {
 		o = underCancel(row, o)
@@ -64,16 +64,21 @@ func finish(ctx context.Context, q *store.Queries, f attune.Fence, o attune.Outc
 	return ending{attune.StatusRequested, deref(row.Worker), true, requested(row)}, err
 }
 
-// finishedBefore tells a repetition, which is fine, from a writer whose attempt is over.
-func finishedBefore(ctx context.Context, q *store.Queries, row store.ExecutionRow, f attune.Fence) (ending, error) {
-	if row.Fence() == f && row.Status.Final() {
-		return ending{status: row.Status}, nil
+// finishedBefore tells a repetition, which is fine, from a writer whose attempt is over: how the attempt ended is then
+// something else than what it has to say.
+func finishedBefore(ctx context.Context, q *store.Queries, row store.ExecutionRow, f attune.Fence, o attune.Outcome) (ending, error) {
+	stored := row.Status
+	if row.Fence() != f {
+		var err error
+		if stored, err = q.EndedAttempt(ctx, f); err != nil {
+			return ending{}, err
+		}
 	}
-	kept, err := q.EndedAttempt(ctx, f)
-	if err == nil && !kept {
-		err = stale(f, "finish")
+	cancelled := row.CancelledBy != "" && stored == underCancel(row, o).Status
+	if stored != o.Status && !cancelled {
+		return ending{}, stale(f, "finish")
 	}
-	return ending{status: row.Status}, err
+	return ending{status: row.Status}, nil
 }
 
 // underCancel is what an outcome becomes when somebody had asked for the end: a worker that is lost has ended it, too.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/attune-automation/attune"
@@ -95,13 +96,16 @@ func (q *Queries) MarkEnded(ctx context.Context, id int64, from, to attune.Statu
 	return n > 0, wrap(err, "end execution %d", id)
 }
 
-// EndedAttempt tells whether this worker's attempt was already kept as an ended one.
-func (q *Queries) EndedAttempt(ctx context.Context, f attune.Fence) (bool, error) {
-	var n int
-	err := q.row(ctx, `SELECT count(*) FROM execution_attempt
+// EndedAttempt returns how this worker's attempt was kept as an ended one, or "" if it was not.
+func (q *Queries) EndedAttempt(ctx context.Context, f attune.Fence) (attune.Status, error) {
+	var status string
+	err := q.row(ctx, `SELECT status FROM execution_attempt
 		WHERE execution_id = $1 AND attempt = $2 AND worker_id = $3 AND incarnation = $4`,
-		f.ExecutionID, f.Attempt, f.WorkerID, f.Incarnation).Scan(&n)
-	return n > 0, wrap(err, "look up attempt %d of execution %d", f.Attempt, f.ExecutionID)
+		f.ExecutionID, f.Attempt, f.WorkerID, f.Incarnation).Scan(&status)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return attune.Status(status), wrap(err, "look up attempt %d of execution %d", f.Attempt, f.ExecutionID)
 }
 
 func failureColumns(f *attune.Failure) (kind, message sql.NullString) {
