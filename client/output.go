@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"net/http"
 	"net/url"
@@ -46,6 +47,9 @@ func (c *Client) Artifacts(ctx context.Context, id int64) ([]attune.Artifact, er
 // OpenArtifact returns the content of an artifact, of this attempt or, with 0, of the latest one that has it. The
 // caller closes it.
 func (c *Client) OpenArtifact(ctx context.Context, id int64, name string, attempt int) (io.ReadCloser, error) {
+	if !fs.ValidPath(name) { // a URL with such a path would mean something else
+		return nil, attune.Errorf(attune.CodeNotFound, "execution %d has no artifact %q: names are plain paths", id, name)
+	}
 	parts := strings.Split(name, "/")
 	for i, part := range parts {
 		parts[i] = url.PathEscape(part)

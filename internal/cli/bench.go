@@ -56,6 +56,9 @@ func (a *app) benchCommand() *cobra.Command {
 			if flags.count < 1 || flags.concurrency < 1 || flags.rate < 0 {
 				return usage("--count and --concurrency must be at least 1, --rate at least 0")
 			}
+			if cmd.Flags().Changed("concurrency") && cmd.Flags().Changed("rate") {
+				return usage("--concurrency and --rate are two ways to set the pace: give one of them")
+			}
 			return a.bench(cmd.Context(), args[0], args[1:], flags)
 		},
 	}
@@ -63,7 +66,6 @@ func (a *app) benchCommand() *cobra.Command {
 	set.IntVar(&flags.count, "count", 100, "how many executions")
 	set.IntVar(&flags.concurrency, "concurrency", 10, "how many at once")
 	set.Float64Var(&flags.rate, "rate", 0, "submit so many a second, whether or not the ones before have ended")
-	cmd.MarkFlagsMutuallyExclusive("concurrency", "rate")
 	return cmd
 }
 

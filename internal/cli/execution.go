@@ -58,6 +58,9 @@ func (a *app) executionList() *cobra.Command {
 				filter.Statuses = append(filter.Statuses, attune.Status(s))
 			}
 			filter.Action = attune.Ref(action)
+			if filter.Limit < 1 {
+				return usage("--limit must be at least 1")
+			}
 			return a.call(cmd.Context(), func(ctx context.Context, c *connection) error {
 				found, err := c.Executions(ctx, filter)
 				if err != nil {

@@ -183,9 +183,12 @@ func TestBuriedWorkersAreRescuedOnce(t *testing.T) {
 		_, err := y.store.Read().Worker(context.Background(), exclusive.ID)
 		return attune.ErrorCode(err) == attune.CodeNotFound
 	})
-	// A second rescue round has begun when a worker that died after the first one is buried.
-	_, later := silent(y, "later")
-	y.becomes(later.ExecutionID, attune.StatusAbandoned)
+	// A worker that comes only now is buried by a later round, which has looked at the dead one again: it goes by name.
+	later := storetest.Worker(t, y.store, "later", 1)
+	eventually(t, func() bool {
+		w, err := y.store.Read().Worker(context.Background(), later.ID)
+		return err == nil && w.Status == attune.WorkerLost
+	})
 	if n := asked.Load(); n != 1 {
 		t.Errorf("the dead worker was buried %d times", n)
 	}
