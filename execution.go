@@ -38,7 +38,7 @@ type Output struct {
 // Resources is what an attempt used, all of its processes together where the host can tell.
 type Resources struct {
 	CPUMillis   int64 `json:"cpu_ms"`
-	MaxRSSBytes int64 `json:"max_rss_bytes"` // peak memory of the largest process, or of all in its cgroup
+	MaxRSSBytes int64 `json:"max_rss_bytes"` // peak memory of the largest process
 }
 
 // FailureKind is why an execution did not complete.

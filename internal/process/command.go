@@ -33,12 +33,13 @@ const (
 
 // Exit is how a command ended. No process of it is left, but for Survivors.
 type Exit struct {
+	Waited     bool   // it ran, and its leader was waited for: what follows tells how it ended
 	Code       int    // of the leader; -1 if a signal ended it
 	Signal     string // SIGKILL; "" if it exited
 	Stopped    Stop   // set only if we signalled before the leader had ended
 	Cause      error  // of the context's end, when Cancelled
 	CPU        time.Duration
-	MaxRSS     int64    // bytes; the peak of the largest process that was waited for
+	MaxRSS     int64    // bytes; the peak of the largest process, or of the leader if none exceeds our own memory
 	Killed     int      // processes that needed SIGKILL
 	Survivors  []string // "pid (name)" of what even SIGKILL did not end in time: stuck in the kernel
 	OutputHeld bool     // somebody outside of the family still held an output pipe, which was closed

@@ -17,6 +17,7 @@ const killPatience = 10 * time.Second
 // ending watches one command and ends it.
 type ending struct {
 	family  family
+	peak    peak
 	grace   time.Duration
 	hurry   <-chan struct{}
 	leader  chan struct{} // closed when state and waitErr are set
@@ -33,26 +34,43 @@ func (e *ending) await(leader *os.Process) {
 // supervise returns when no process of the family is left.
 func (e *ending) supervise(ctx context.Context, timeout time.Duration) Exit {
 	var exit Exit
-	var timer <-chan time.Time
-	if timeout > 0 {
-		t := time.NewTimer(timeout)
-		defer t.Stop()
-		timer = t.C
-	}
-	select {
-	case <-e.leader:
-	case <-timer:
-		exit.Stopped = TimedOut
-	case <-ctx.Done():
-		exit.Stopped, exit.Cause = Cancelled, context.Cause(ctx)
-	}
+	exit.Stopped = e.watch(ctx, timeout)
 	grace := e.grace
-	if e.leaderEnded() { // both came at once: it ended by itself
-		exit.Stopped, exit.Cause = NotStopped, nil
-		grace = leftoverGrace
+	switch {
+	case e.leaderEnded(): // maybe both came at once: it ended by itself
+		exit.Stopped, grace = NotStopped, leftoverGrace
+	case exit.Stopped == Cancelled:
+		exit.Cause = context.Cause(ctx)
 	}
 	e.end(grace, &exit)
 	return exit
+}
+
+// watch returns when the leader has ended or is to be ended, and why.
+func (e *ending) watch(ctx context.Context, timeout time.Duration) Stop {
+	var timeUp <-chan time.Time
+	if timeout > 0 {
+		timer := time.NewTimer(timeout)
+		defer timer.Stop()
+		timeUp = timer.C
+	}
+	pause := firstLook
+	looks := time.NewTimer(pause)
+	defer looks.Stop()
+	for {
+		e.peak.look()
+		select {
+		case <-e.leader:
+			return NotStopped
+		case <-timeUp:
+			return TimedOut
+		case <-ctx.Done():
+			return Cancelled
+		case <-looks.C:
+			pause = min(2*pause, lastLook)
+			looks.Reset(pause)
+		}
+	}
 }
 
 func (e *ending) leaderEnded() bool {
@@ -124,12 +142,13 @@ func (e *ending) account(exit *Exit) {
 	if e.state == nil {
 		return
 	}
+	exit.Waited = true
 	exit.Code = e.state.ExitCode()
 	if status, ok := e.state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 		exit.Signal = unix.SignalName(status.Signal())
 	}
 	exit.CPU = max(e.state.UserTime()+e.state.SystemTime(), e.family.cpu())
 	if usage, ok := e.state.SysUsage().(*syscall.Rusage); ok {
-		exit.MaxRSS = usage.Maxrss << 10 // getrusage(2): kilobytes on Linux
+		exit.MaxRSS = e.peak.tell(usage)
 	}
 }

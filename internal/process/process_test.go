@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -31,10 +32,24 @@ func TestExitCodeSignalAndOutput(t *testing.T) {
 		if err != nil || exit.Signal != "SIGUSR1" || exit.Code != -1 {
 			t.Errorf("%+v, %v", exit, err)
 		}
-		if exit.MaxRSS <= 0 {
-			t.Errorf("no peak memory in %+v", exit)
+	})
+}
+
+// TestPeakMemoryIsTheActionsOwn starts small and large programs from a process that is larger than the small ones.
+func TestPeakMemoryIsTheActionsOwn(t *testing.T) {
+	const mib = 1 << 20
+	ballast := bytes.Repeat([]byte{1}, 64*mib)
+	eachMechanism(t, func(t *testing.T, s *process.Supervisor, _ process.Mechanism) {
+		small, err := s.Run(context.Background(), bash("1", `sleep 0.1`, io.Discard))
+		if err != nil || small.MaxRSS <= 0 || small.MaxRSS > 16*mib {
+			t.Errorf("a bash that sleeps: %d bytes, %v", small.MaxRSS, err)
+		}
+		large, err := s.Run(context.Background(), bash("2", `dd if=/dev/zero of=/dev/null bs=300M count=1; exit`, io.Discard))
+		if err != nil || large.MaxRSS < 300*mib {
+			t.Errorf("a bash whose child holds 300 MiB: %d bytes, %v", large.MaxRSS, err)
 		}
 	})
+	runtime.KeepAlive(ballast)
 }
 
 func TestTimeoutEndsWhatIgnoresTERM(t *testing.T) {

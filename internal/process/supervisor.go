@@ -98,7 +98,7 @@ func (s *Supervisor) run(ctx context.Context, c Command, family family, record *
 	}
 	recordErr := record.born(family.identity())
 	pipes.pump(c)
-	end := &ending{family: family, grace: c.Grace, hurry: s.hurry, leader: make(chan struct{})}
+	end := &ending{family: family, peak: peak{pid: leader.Pid}, grace: c.Grace, hurry: s.hurry, leader: make(chan struct{})}
 	go end.await(leader)
 	exit := end.supervise(ctx, c.Timeout)
 	exit.OutputHeld = pipes.drain()

@@ -41,7 +41,8 @@ func (h *host) run(ctx context.Context, t *runtime.Task, in invocation) (runtime
 		ID: t.ID, Path: in.interpreter, Args: in.args, Env: env, Dir: t.Dirs.Work, Stdin: in.stdin,
 		Stdout: tail.Tee(t.Stdout), Stderr: t.Stderr, Timeout: t.Timeout, Grace: t.Grace,
 	})
-	if err != nil && !ran(exit) {
+	// What fails after the end, the removal of a record or a control group, must not cost the execution its outcome.
+	if err != nil && !exit.Waited {
 		return notRun(ctx, t, err)
 	}
 	h.report(ctx, t, exit, err)
@@ -58,10 +59,6 @@ func (h *host) run(ctx context.Context, t *runtime.Task, in invocation) (runtime
 	}
 	return result, nil
 }
-
-// ran tells whether a command has run to its end: every process that was waited for has used memory. What fails after
-// that, the removal of its record or its control group, must not cost the execution its outcome.
-func ran(exit process.Exit) bool { return exit.MaxRSS > 0 }
 
 // notRun tells apart what the action's description is to blame for, a cancel that came before the start, and errors of
 // our own.
