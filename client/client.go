@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/attune-automation/attune"
@@ -30,9 +31,10 @@ type Config struct {
 
 // Client calls the API of one server. It is safe for concurrent use.
 type Client struct {
-	base  string
-	token string
-	http  *http.Client
+	base     string
+	token    string
+	http     *http.Client
+	answered atomic.Int64 // when the server answered last, in Unix nanoseconds; 0: never
 }
 
 // New returns a Client. It calls nobody yet. Close frees the connections that it made.
@@ -83,6 +85,12 @@ func (c *Client) do(ctx context.Context, k call, out any) error {
 		return fmt.Errorf("read the answer to %s %s: %w", k.method, k.path, err)
 	}
 	return nil
+}
+
+// absent tells for how long the server has not answered, and false if it never has.
+func (c *Client) absent() (time.Duration, bool) {
+	last := c.answered.Load()
+	return time.Since(time.Unix(0, last)), last != 0
 }
 
 // open makes a call, again if the server was busy and repeating is harmless, and returns a successful answer.
@@ -139,6 +147,7 @@ func (c *Client) once(ctx context.Context, k call) (*http.Response, error) {
 	}
 	answer, err := c.http.Do(request)
 	if err == nil {
+		c.answered.Store(time.Now().UnixNano())
 		return answer, nil
 	}
 	if ctx.Err() != nil {

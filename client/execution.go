@@ -66,24 +66,24 @@ const (
 	returnPause = 500 * time.Millisecond
 )
 
-// WaitExecution returns an execution when it has ended. A server that was there and goes away is waited for, for a
-// minute: it may only be starting again.
+// WaitExecution returns an execution when it has ended. A server that has answered this client before and goes away is
+// waited for, for a minute: it may only be starting again.
 func (c *Client) WaitExecution(ctx context.Context, id int64) (attune.Execution, error) {
 	query := url.Values{"wait": {waitOnce.String()}}
-	var seen time.Time
 	for {
 		e, err := get[attune.Execution](ctx, c, executionPath(id, ""), query)
-		switch {
-		case err == nil && e.Status.Final():
+		if err == nil && e.Status.Final() {
 			return e, nil
-		case err == nil:
-			seen = time.Now()
-		case attune.ErrorCode(err) != attune.CodeUnavailable || seen.IsZero() || time.Since(seen) > waitOnce+maxAbsence:
+		}
+		if err == nil {
+			continue
+		}
+		absence, known := c.absent()
+		if attune.ErrorCode(err) != attune.CodeUnavailable || !known || absence > waitOnce+maxAbsence {
 			return e, err
-		default:
-			if err := sleep(ctx, returnPause); err != nil {
-				return e, err
-			}
+		}
+		if err := sleep(ctx, returnPause); err != nil {
+			return e, err
 		}
 	}
 }
