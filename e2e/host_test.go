@@ -147,13 +147,6 @@ func (s *server) kill() {
 	<-s.ended
 }
 
-// stop ends it by a signal and returns its exit status.
-func (s *server) stop(sig os.Signal) int {
-	_ = s.cmd.Process.Signal(sig)
-	<-s.ended
-	return exitStatus(s.err)
-}
-
 // log keeps what a server logs, and sends the URL when it is ready.
 type log struct {
 	mu    sync.Mutex

@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func settings(t testing.TB, dir string) *config.Config {
+func settings(t *testing.T, dir string) *config.Config {
 	t.Helper()
 	cfg, err := config.Load(config.Source{
 		DataDir: dir, HostName: "h", Environ: []string{"ATTUNE__SERVER__LISTEN=127.0.0.1:0"},
@@ -31,7 +31,7 @@ func settings(t testing.TB, dir string) *config.Config {
 	return cfg
 }
 
-func open(t testing.TB, dir string) *daemon.Parts {
+func open(t *testing.T, dir string) *daemon.Parts {
 	t.Helper()
 	parts, err := daemon.Open(t.Context(), settings(t, dir), "test", slog.New(slog.DiscardHandler))
 	if err != nil {

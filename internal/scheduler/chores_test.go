@@ -194,6 +194,37 @@ func TestBuriedWorkersAreRescuedOnce(t *testing.T) {
 	}
 }
 
+func TestCordonedWorkerThatDiedIsRescuedOnceAndStaysCordoned(t *testing.T) {
+	t.Parallel()
+	y := newYard(t)
+	row, fence := silent(y, "dead")
+	storetest.Write(t, y.store, func(ctx context.Context, q *store.Queries) error {
+		_, err := q.SetWorkerStatus(ctx, row.ID, attune.WorkerCordoned, attune.WorkerActive)
+		return err
+	})
+	var asked atomic.Int64
+	y.start(func(c *scheduler.Config) {
+		c.Bury = func(_ context.Context, w store.WorkerRow) (bool, error) {
+			if w.ID == row.ID {
+				asked.Add(1)
+			}
+			return true, nil
+		}
+	})
+	y.becomes(fence.ExecutionID, attune.StatusAbandoned)
+	later := storetest.Worker(t, y.store, "later", 1)
+	eventually(t, func() bool {
+		w, err := y.store.Read().Worker(context.Background(), later.ID)
+		return err == nil && w.Status == attune.WorkerLost
+	})
+	if n := asked.Load(); n != 1 {
+		t.Errorf("the dead worker was buried %d times", n)
+	}
+	if w, err := y.store.Read().Worker(context.Background(), row.ID); err != nil || w.Status != attune.WorkerCordoned {
+		t.Errorf("%+v %v", w, err)
+	}
+}
+
 func TestRowsArePrunedAtOnceAndByAge(t *testing.T) {
 	t.Parallel()
 	y := newYard(t)

@@ -38,9 +38,9 @@ func (s *Scheduler) rescuer() func(context.Context) error {
 
 // dead tells whether the worker can't be running any more, although its row says so or rows are still with it.
 func (s *Scheduler) dead(ctx context.Context, w store.WorkerRow, seen time.Duration) (bool, error) {
-	gone := w.Status == attune.WorkerInactive || w.Status == attune.WorkerLost
-	if gone && w.SlotsUsed == 0 && !w.Exclusive {
-		return false, nil
+	settled := w.Status == attune.WorkerInactive || w.Status == attune.WorkerLost || w.Status == attune.WorkerCordoned
+	if settled && w.SlotsUsed == 0 && !w.Exclusive {
+		return false, nil // dead or not, nothing is with it and its status stays
 	}
 	if s.cfg.Bury == nil {
 		return w.Lapsed && seen >= s.cfg.Lease, nil
