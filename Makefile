@@ -15,20 +15,11 @@ help: ## this list
 build: ## bin/attune, static and reproducible
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/attune ./cmd/attune
 
-test: setup ## every test, with the race detector
-	CGO_ENABLED=1 $(GO) test -race -timeout $(TEST_TIMEOUT) ./...
+test: setup ## every test, with the race detector, beside a PostgreSQL and a RabbitMQ of their own
+	CGO_ENABLED=1 $(GO) run ./internal/testserver/with $(GO) test -race -timeout $(TEST_TIMEOUT) ./...
 
-# The race detector needs a C compiler with its headers; actions of the tests are run by python3 and bash.
 setup: ## what the tests need beside Go (Debian and Ubuntu, as root; elsewhere it says what is missing)
-	@missing=""; \
-	echo '#include <stdlib.h>' | gcc -fsyntax-only -x c - 2>/dev/null || missing="gcc libc6-dev"; \
-	for tool in bash python3; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
-	test -n "$$missing" || exit 0; \
-	if test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null; then \
-		echo "make setup: the tests need $$missing: install them, or run 'make setup' as root on Debian or Ubuntu" >&2; exit 1; \
-	fi; \
-	echo "make setup: installing $$missing"; export DEBIAN_FRONTEND=noninteractive; \
-	apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing >/dev/null
+	@tools/setup
 
 lint: $(LINTER) ## the linter, and formatting
 	$(LINTER) run ./...
@@ -51,7 +42,7 @@ tidy-check: ## go.mod and go.sum are complete, and the modules are what they wer
 	$(GO) mod verify
 
 bench: ## every benchmark
-	$(GO) test -run '^$$' -bench . -benchmem ./...
+	$(GO) run ./internal/testserver/with $(GO) test -run '^$$' -bench . -benchmem ./...
 
 fuzz: ## every fuzz target, FUZZTIME=20s each
 	@for package in $$($(GO) list ./...); do \
@@ -61,7 +52,7 @@ fuzz: ## every fuzz target, FUZZTIME=20s each
 		done; \
 	done
 
-generate: ## files that are made from code, such as the diagram in docs/lifecycle.md
+generate: ## files that are made from code: the diagram in docs/lifecycle.md, the OpenAPI document
 	$(GO) generate ./...
 
 clean: ## what was built

@@ -1,5 +1,7 @@
 package attune
 
+//go:generate go test . -run TestLifecycleDiagramIsTheTable -update
+
 import "slices"
 
 // Status is the state of an execution, as stored, printed and published.

@@ -1,5 +1,7 @@
 package api
 
+//go:generate go test . -run TestDocumentIsAsCheckedIn -update
+
 import (
 	"bytes"
 	"cmp"

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -111,19 +112,26 @@ func TestWaitEndsWithItsTime(t *testing.T) {
 func TestWaitingSaysWhatFor(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	s.begin(s.echo().ID)
-	s.begin(s.echo().ID)
-	third, err := s.Execution(t.Context(), s.echo().ID)
-	if err != nil || third.WaitingFor == nil || third.WaitingFor.Reason != attune.WaitSlot {
-		t.Errorf("%+v %v", third.WaitingFor, err)
+	says := func(e attune.Execution, reason attune.WaitReason, words string) {
+		t.Helper()
+		if e.WaitingFor == nil || e.WaitingFor.Reason != reason || !strings.Contains(e.WaitingFor.Message, words) {
+			t.Errorf("%+v", e.WaitingFor)
+		}
 	}
+	first := s.echo()
+	says(first, attune.WaitSlot, "a slot is free")
+	s.begin(first.ID)
+	s.begin(s.echo().ID)
+	third := s.echo()
+	says(third, attune.WaitSlot, "every slot is taken")
 	if _, err := s.SetWorker(t.Context(), "w1", "cordon"); err != nil {
 		t.Fatal(err)
 	}
-	third, err = s.Execution(t.Context(), third.ID)
-	if err != nil || third.WaitingFor == nil || third.WaitingFor.Reason != attune.WaitWorker {
-		t.Errorf("%+v %v", third.WaitingFor, err)
+	third, err := s.Execution(t.Context(), third.ID)
+	if err != nil {
+		t.Fatal(err)
 	}
+	says(third, attune.WaitWorker, "is active now")
 }
 
 func TestCancelAndDeleteInTheirStates(t *testing.T) {

@@ -85,6 +85,8 @@ func (a *app) root() *cobra.Command {
 
 func (a *app) globalFlags(root *cobra.Command) {
 	flags := root.PersistentFlags()
+	// Their defaults come from the environment, whose values are no part of a help text.
+	hide := func(name string) { flags.Lookup(name).DefValue = "" }
 	flags.StringVar(&a.flags.config, "config", a.getenv("ATTUNE_CONFIG"), "configuration file")
 	flags.StringVar(&a.flags.dataDir, "data-dir", a.getenv("ATTUNE_DATA_DIR"), "data directory (default ~/.local/state/attune)")
 	flags.StringVar(&a.flags.server, "server", a.getenv("ATTUNE_SERVER"), "URL of a server")
@@ -92,6 +94,9 @@ func (a *app) globalFlags(root *cobra.Command) {
 	flags.StringVarP(&a.flags.output, "output", "o", "text", "text, json or yaml")
 	flags.BoolVarP(&a.flags.quiet, "quiet", "q", false, "say nothing but the output")
 	flags.BoolVarP(&a.flags.verbose, "verbose", "v", false, "log what happens to stderr")
+	hide("config")
+	hide("data-dir")
+	hide("server")
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {
 		if !slices.Contains([]string{"text", "json", "yaml"}, a.flags.output) {
 			return usage("-o %s: write text, json or yaml", a.flags.output)

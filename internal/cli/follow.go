@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -34,6 +35,7 @@ func (a *app) follow(ctx context.Context, c *connection, id int64, interrupts <-
 	ctx, leave := context.WithCancelCause(ctx)
 	defer leave(nil)
 	go a.obey(ctx, c, id, interrupts, leave)
+	go a.tellWaiting(ctx, c, id)
 	ended := &lastLine{w: a.Stdout}
 	streams, streaming := errgroup.WithContext(ctx)
 	if a.flags.output == "text" {
@@ -54,6 +56,31 @@ func (a *app) follow(ctx context.Context, c *connection, id int64, interrupts <-
 		return err
 	}
 	return exitOf(execution.Status)
+}
+
+// silence is how long an execution may wait before who follows it is told why.
+const silence = 2 * time.Second
+
+// tellWaiting says what the execution waits for, each time that this changes, until it has begun.
+func (a *app) tellWaiting(ctx context.Context, c *connection, id int64) {
+	said := ""
+	again := time.NewTicker(silence)
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-again.C:
+		}
+		e, err := c.Execution(ctx, id)
+		if err != nil || e.WaitingFor == nil {
+			return // it has begun, or whoever waits for its end tells of the error
+		}
+		if e.WaitingFor.Message != said {
+			said = e.WaitingFor.Message
+			a.note("execution %d waits: %s", id, printable(said))
+		}
+	}
 }
 
 // obey cancels the execution at the first interrupt and leaves at the second. Where this command is itself the worker,

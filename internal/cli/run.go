@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -80,6 +81,9 @@ func (a *app) run(ctx context.Context, target string, assignments []string, flag
 	}
 	if submission.Parameters, err = a.parameters(ctx, c.Client, submission, assignments, flags.params); err != nil {
 		return err
+	}
+	if submission.IdempotencyKey == "" { // so that a server that is busy can be asked again
+		submission.IdempotencyKey = "run-" + rand.Text()
 	}
 	execution, err := c.Submit(ctx, submission)
 	if err != nil {

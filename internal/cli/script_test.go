@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -112,8 +113,8 @@ func lines(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// signalled STATUS SIGNAL[,SIGNAL] COMMAND… runs a command and sends it the first signal when it has written "begun" to
-// its output, and each further one when it has answered the one before on its error output.
+// signalled STATUS SIGNAL[@WORDS][,SIGNAL] COMMAND… runs a command and sends it the first signal when it has written
+// "begun" to its output, or WORDS to its error output, and each further one when it has answered the one before there.
 func signalled(ts *testscript.TestScript, _ bool, args []string) {
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
@@ -122,11 +123,15 @@ func signalled(ts *testscript.TestScript, _ bool, args []string) {
 	cmd := exec.CommandContext(ctx, args[2], args[3:]...)
 	cmd.Path = filepath.Join(strings.Split(ts.Getenv("PATH"), string(os.PathListSeparator))[0], args[2])
 	cmd.Dir, cmd.Env = ts.MkAbs("."), environment(ts)
-	out, answers := newHeard("begun"), newHeard("once more")
+	signals, words, _ := strings.Cut(args[1], "@")
+	out, answers := newHeard("begun"), newHeard(cmp.Or(words, "once more"))
 	cmd.Stdout, cmd.Stderr = out, answers
 	ts.Check(cmd.Start())
 	heard := out.words
-	for _, name := range strings.Split(args[1], ",") {
+	if words != "" {
+		heard = answers.words
+	}
+	for _, name := range strings.Split(signals, ",") {
 		select {
 		case <-heard:
 		case <-ctx.Done():

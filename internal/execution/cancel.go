@@ -13,7 +13,7 @@ import (
 func (s *Service) Cancel(ctx context.Context, id int64, by string) (row store.ExecutionRow, err error) {
 	var messages []broker.Message
 	err = s.store.Write(ctx, func(q *store.Queries) error {
-		row, err = q.Execution(ctx, id)
+		row, err = q.LockExecution(ctx, id)
 		if err != nil {
 			return err
 		}
@@ -65,7 +65,7 @@ func (s *Service) endWaiting(ctx context.Context, id int64, to attune.Status, by
 	var message broker.Message
 	var ended bool
 	err := s.store.Write(ctx, func(q *store.Queries) error {
-		row, err := q.Execution(ctx, id)
+		row, err := q.LockExecution(ctx, id)
 		if err != nil {
 			return err
 		}

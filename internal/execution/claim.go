@@ -20,6 +20,7 @@ type Assignment struct {
 func (s *Service) Claim(ctx context.Context, f attune.Fence) (a Assignment, err error) {
 	var messages []broker.Message
 	err = s.store.Write(ctx, func(q *store.Queries) error {
+		messages = nil
 		claimed, err := q.MarkRunning(ctx, f)
 		if err != nil {
 			return err

@@ -30,9 +30,9 @@ type bench struct {
 	sent   chan broker.Payload
 }
 
-func newBench(t *testing.T, change func(*attune.Action)) *bench {
+func newBench(t *testing.T, db storetest.Database, change func(*attune.Action)) *bench {
 	t.Helper()
-	b := &bench{t: t, store: storetest.Open(t), broker: inproc.New(inproc.Config{}), sent: make(chan broker.Payload, 1000)}
+	b := &bench{t: t, store: db.Open(t), broker: inproc.New(inproc.Config{}), sent: make(chan broker.Payload, 1000)}
 	b.Service = execution.New(execution.Config{
 		Store: b.store, Broker: b.broker, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
@@ -155,471 +155,506 @@ func failed() attune.Outcome {
 
 func TestTheOnePathOfAnExecution(t *testing.T) {
 	t.Parallel()
-	b, ctx := newBench(t, nil), context.Background()
-	w := storetest.Worker(t, b.store, "w", 1)
-	row := b.submit()
-	if m := next[broker.ExecutionRequested](b); m.ExecutionID != row.ID || m.ActionRef != "demo.hello" {
-		t.Errorf("%+v", m)
-	}
-	b.schedule(1)
-	m := next[broker.ExecutionScheduled](b)
-	if m != (broker.ExecutionScheduled{ExecutionID: row.ID, Attempt: 1, WorkerID: w.ID, Incarnation: 1}) {
-		t.Errorf("%+v", m)
-	}
-	f := b.is(row.ID, attune.StatusScheduled).Fence()
-	assignment, err := b.Claim(ctx, f)
-	if err != nil || assignment.Action.Ref != "demo.hello" {
-		t.Fatalf("%+v %v", assignment, err)
-	}
-	if c := next[broker.ExecutionStatusChanged](b); c.PreviousStatus != attune.StatusScheduled || c.NewStatus != attune.StatusRunning {
-		t.Errorf("%+v", c)
-	}
-	left := []attune.Artifact{{Name: "stdout.log", Type: attune.ArtifactLog, Bytes: 3, Attempt: 1}}
-	if status, err := b.Finish(ctx, f, completed(), left); err != nil || status != attune.StatusCompleted {
-		t.Fatalf("%s %v", status, err)
-	}
-	if c := next[broker.ExecutionStatusChanged](b); c.NewStatus != attune.StatusCompleted || c.ChangedAt.IsZero() {
-		t.Errorf("%+v", c)
-	}
-	end := b.is(row.ID, attune.StatusCompleted)
-	if string(end.Result) != `{"a":1}` || end.DurationMS == nil || *end.Worker != "w" || *end.ExitCode != 0 {
-		t.Errorf("%+v", end.Execution)
-	}
-	if files, err := b.store.Read().Artifacts(ctx, row.ID); err != nil || len(files) != 1 || files[0].Worker != "w" {
-		t.Errorf("%v %v", files, err)
-	}
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		b, ctx := newBench(t, db, nil), context.Background()
+		w := storetest.Worker(t, b.store, "w", 1)
+		row := b.submit()
+		if m := next[broker.ExecutionRequested](b); m.ExecutionID != row.ID || m.ActionRef != "demo.hello" {
+			t.Errorf("%+v", m)
+		}
+		b.schedule(1)
+		m := next[broker.ExecutionScheduled](b)
+		if m != (broker.ExecutionScheduled{ExecutionID: row.ID, Attempt: 1, WorkerID: w.ID, Incarnation: 1}) {
+			t.Errorf("%+v", m)
+		}
+		f := b.is(row.ID, attune.StatusScheduled).Fence()
+		assignment, err := b.Claim(ctx, f)
+		if err != nil || assignment.Action.Ref != "demo.hello" {
+			t.Fatalf("%+v %v", assignment, err)
+		}
+		if c := next[broker.ExecutionStatusChanged](b); c.PreviousStatus != attune.StatusScheduled || c.NewStatus != attune.StatusRunning {
+			t.Errorf("%+v", c)
+		}
+		left := []attune.Artifact{{Name: "stdout.log", Type: attune.ArtifactLog, Bytes: 3, Attempt: 1}}
+		if status, err := b.Finish(ctx, f, completed(), left); err != nil || status != attune.StatusCompleted {
+			t.Fatalf("%s %v", status, err)
+		}
+		if c := next[broker.ExecutionStatusChanged](b); c.NewStatus != attune.StatusCompleted || c.ChangedAt.IsZero() {
+			t.Errorf("%+v", c)
+		}
+		end := b.is(row.ID, attune.StatusCompleted)
+		if string(end.Result) != `{"a":1}` || end.DurationMS == nil || *end.Worker != "w" || *end.ExitCode != 0 {
+			t.Errorf("%+v", end.Execution)
+		}
+		if files, err := b.store.Read().Artifacts(ctx, row.ID); err != nil || len(files) != 1 || files[0].Worker != "w" {
+			t.Errorf("%v %v", files, err)
+		}
+	})
 }
 
 func TestClaimAndFinishMayBeRepeated(t *testing.T) {
 	t.Parallel()
-	b, ctx := newBench(t, nil), context.Background()
-	storetest.Worker(t, b.store, "w", 1)
-	f := b.running()
-	started := b.row(f.ExecutionID).StartedAt
-	if _, err := b.Claim(ctx, f); err != nil {
-		t.Errorf("a repeated claim: %v", err)
-	}
-	if again := b.row(f.ExecutionID).StartedAt; !again.Equal(*started) {
-		t.Error("a repeated claim began anew")
-	}
-	for range 3 {
-		if status, err := b.Finish(ctx, f, completed(), nil); err != nil || status != attune.StatusCompleted {
-			t.Errorf("%s %v", status, err)
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		b, ctx := newBench(t, db, nil), context.Background()
+		storetest.Worker(t, b.store, "w", 1)
+		f := b.running()
+		started := b.row(f.ExecutionID).StartedAt
+		if _, err := b.Claim(ctx, f); err != nil {
+			t.Errorf("a repeated claim: %v", err)
 		}
-	}
-	if _, err := b.Finish(ctx, f, failed(), nil); attune.ErrorCode(err) != attune.CodeStale {
-		t.Errorf("another end of the same attempt: %v", err)
-	}
-	b.is(f.ExecutionID, attune.StatusCompleted)
+		if again := b.row(f.ExecutionID).StartedAt; !again.Equal(*started) {
+			t.Error("a repeated claim began anew")
+		}
+		for range 3 {
+			if status, err := b.Finish(ctx, f, completed(), nil); err != nil || status != attune.StatusCompleted {
+				t.Errorf("%s %v", status, err)
+			}
+		}
+		if _, err := b.Finish(ctx, f, failed(), nil); attune.ErrorCode(err) != attune.CodeStale {
+			t.Errorf("another end of the same attempt: %v", err)
+		}
+		b.is(f.ExecutionID, attune.StatusCompleted)
+	})
 }
 
 func TestStaleWritersAreRefused(t *testing.T) {
 	t.Parallel()
-	b, ctx := newBench(t, nil), context.Background()
-	storetest.Worker(t, b.store, "w", 1)
-	f := b.running()
-	for name, g := range map[string]attune.Fence{
-		"other worker":       {ExecutionID: f.ExecutionID, Attempt: 1, WorkerID: f.WorkerID + 1, Incarnation: 1},
-		"earlier life":       {ExecutionID: f.ExecutionID, Attempt: 1, WorkerID: f.WorkerID, Incarnation: 0},
-		"attempt to come":    {ExecutionID: f.ExecutionID, Attempt: 2, WorkerID: f.WorkerID, Incarnation: 1},
-		"another's, unknown": {ExecutionID: f.ExecutionID, Attempt: 9, WorkerID: 99, Incarnation: 99},
-	} {
-		if _, err := b.Claim(ctx, g); attune.ErrorCode(err) != attune.CodeStale {
-			t.Errorf("%s: claim: %v", name, err)
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		b, ctx := newBench(t, db, nil), context.Background()
+		storetest.Worker(t, b.store, "w", 1)
+		f := b.running()
+		for name, g := range map[string]attune.Fence{
+			"other worker":       {ExecutionID: f.ExecutionID, Attempt: 1, WorkerID: f.WorkerID + 1, Incarnation: 1},
+			"earlier life":       {ExecutionID: f.ExecutionID, Attempt: 1, WorkerID: f.WorkerID, Incarnation: 0},
+			"attempt to come":    {ExecutionID: f.ExecutionID, Attempt: 2, WorkerID: f.WorkerID, Incarnation: 1},
+			"another's, unknown": {ExecutionID: f.ExecutionID, Attempt: 9, WorkerID: 99, Incarnation: 99},
+		} {
+			if _, err := b.Claim(ctx, g); attune.ErrorCode(err) != attune.CodeStale {
+				t.Errorf("%s: claim: %v", name, err)
+			}
+			if _, err := b.Finish(ctx, g, completed(), nil); attune.ErrorCode(err) != attune.CodeStale {
+				t.Errorf("%s: finish: %v", name, err)
+			}
+			if err := b.Release(ctx, g); err != nil {
+				t.Errorf("%s: release: %v", name, err)
+			}
 		}
-		if _, err := b.Finish(ctx, g, completed(), nil); attune.ErrorCode(err) != attune.CodeStale {
-			t.Errorf("%s: finish: %v", name, err)
-		}
-		if err := b.Release(ctx, g); err != nil {
-			t.Errorf("%s: release: %v", name, err)
-		}
-	}
-	b.is(f.ExecutionID, attune.StatusRunning)
+		b.is(f.ExecutionID, attune.StatusRunning)
+	})
 }
 
 func TestRetryKeepsTheAttemptAndDelaysTheNext(t *testing.T) {
 	t.Parallel()
-	b, ctx := newBench(t, func(a *attune.Action) { a.Retry = attune.Retry{MaxAttempts: 2, Delay: time.Hour} }), context.Background()
-	storetest.Worker(t, b.store, "w", 1)
-	f := b.running()
-	for range 2 { // the second is a repetition
-		if status, err := b.Finish(ctx, f, failed(), nil); err != nil || status != attune.StatusRequested {
-			t.Fatalf("%s %v", status, err)
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		b, ctx := newBench(t, db, func(a *attune.Action) { a.Retry = attune.Retry{MaxAttempts: 2, Delay: time.Hour} }), context.Background()
+		storetest.Worker(t, b.store, "w", 1)
+		f := b.running()
+		for range 2 { // the second is a repetition
+			if status, err := b.Finish(ctx, f, failed(), nil); err != nil || status != attune.StatusRequested {
+				t.Fatalf("%s %v", status, err)
+			}
 		}
-	}
-	row := b.is(f.ExecutionID, attune.StatusRequested)
-	if row.Attempt != 2 || row.Error != nil || row.StartedAt != nil || row.Worker != nil {
-		t.Errorf("%+v", row.Execution)
-	}
-	b.schedule(0)
-	now, err := b.store.Read().Now(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if w := execution.WaitingFor(row, nil, now); w == nil || w.Reason != attune.WaitRetry {
-		t.Errorf("waits for %+v", w)
-	}
-	storetest.Age(t, b.store, row.ID, 3601)
-	b.schedule(1)
-	second := b.row(row.ID).Fence()
-	if _, err := b.Claim(ctx, second); err != nil {
-		t.Fatal(err)
-	}
-	if status, err := b.Finish(ctx, second, failed(), nil); err != nil || status != attune.StatusFailed {
-		t.Errorf("the last attempt: %s %v", status, err)
-	}
+		row := b.is(f.ExecutionID, attune.StatusRequested)
+		if row.Attempt != 2 || row.Error != nil || row.StartedAt != nil || row.Worker != nil {
+			t.Errorf("%+v", row.Execution)
+		}
+		b.schedule(0)
+		now, err := b.store.Read().Now(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w := execution.WaitingFor(row, nil, now); w == nil || w.Reason != attune.WaitRetry {
+			t.Errorf("waits for %+v", w)
+		}
+		storetest.Age(t, b.store, row.ID, 3601)
+		b.schedule(1)
+		second := b.row(row.ID).Fence()
+		if _, err := b.Claim(ctx, second); err != nil {
+			t.Fatal(err)
+		}
+		if status, err := b.Finish(ctx, second, failed(), nil); err != nil || status != attune.StatusFailed {
+			t.Errorf("the last attempt: %s %v", status, err)
+		}
+	})
 }
 
 func TestCancelInEveryStatus(t *testing.T) {
 	t.Parallel()
-	b, ctx := newBench(t, nil), context.Background()
-	storetest.Worker(t, b.store, "w", 10)
-	requested := b.submit()
-	row, err := b.Cancel(ctx, requested.ID, "ada")
-	if err != nil || row.Status != attune.StatusCancelled || row.Error.Message != "cancelled by ada before it began" {
-		t.Errorf("%+v %v", row.Execution, err)
-	}
-	placed := b.submit()
-	b.schedule(1)
-	f := b.row(placed.ID).Fence()
-	if row, err = b.Cancel(ctx, placed.ID, "ada"); err != nil || row.Status != attune.StatusCancelled {
-		t.Errorf("%+v %v", row.Execution, err)
-	}
-	if _, err := b.Claim(ctx, f); attune.ErrorCode(err) != attune.CodeStale {
-		t.Errorf("the claim of what was cancelled: %v", err)
-	}
-	f = b.running()
-	for range 2 {
-		if row, err = b.Cancel(ctx, f.ExecutionID, "ada"); err != nil || row.Status != attune.StatusCanceling {
-			t.Fatalf("%+v %v", row.Execution, err)
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		b, ctx := newBench(t, db, nil), context.Background()
+		storetest.Worker(t, b.store, "w", 10)
+		requested := b.submit()
+		row, err := b.Cancel(ctx, requested.ID, "ada")
+		if err != nil || row.Status != attune.StatusCancelled || row.Error.Message != "cancelled by ada before it began" {
+			t.Errorf("%+v %v", row.Execution, err)
 		}
-		if m := next[broker.ExecutionCancelRequested](b); m.ExecutionID != f.ExecutionID || m.Attempt != 1 {
-			t.Errorf("%+v", m)
+		placed := b.submit()
+		b.schedule(1)
+		f := b.row(placed.ID).Fence()
+		if row, err = b.Cancel(ctx, placed.ID, "ada"); err != nil || row.Status != attune.StatusCancelled {
+			t.Errorf("%+v %v", row.Execution, err)
 		}
-	}
-	if status, err := b.Finish(ctx, f, attune.Outcome{Status: attune.StatusCancelled}, nil); err != nil || status != attune.StatusCancelled {
-		t.Errorf("%s %v", status, err)
-	}
-	if e := b.row(f.ExecutionID).Error; e == nil || e.Kind != attune.FailureCancelled || e.Message != "cancelled by ada" {
-		t.Errorf("%+v", e)
-	}
-	if _, err := b.Cancel(ctx, f.ExecutionID, "ada"); attune.ErrorCode(err) != attune.CodeConflict {
-		t.Errorf("what has ended: %v", err)
-	}
-	if _, err := b.Cancel(ctx, 999, "ada"); attune.ErrorCode(err) != attune.CodeNotFound {
-		t.Errorf("what is not there: %v", err)
-	}
+		if _, err := b.Claim(ctx, f); attune.ErrorCode(err) != attune.CodeStale {
+			t.Errorf("the claim of what was cancelled: %v", err)
+		}
+		f = b.running()
+		for range 2 {
+			if row, err = b.Cancel(ctx, f.ExecutionID, "ada"); err != nil || row.Status != attune.StatusCanceling {
+				t.Fatalf("%+v %v", row.Execution, err)
+			}
+			if m := next[broker.ExecutionCancelRequested](b); m.ExecutionID != f.ExecutionID || m.Attempt != 1 {
+				t.Errorf("%+v", m)
+			}
+		}
+		if status, err := b.Finish(ctx, f, attune.Outcome{Status: attune.StatusCancelled}, nil); err != nil || status != attune.StatusCancelled {
+			t.Errorf("%s %v", status, err)
+		}
+		if e := b.row(f.ExecutionID).Error; e == nil || e.Kind != attune.FailureCancelled || e.Message != "cancelled by ada" {
+			t.Errorf("%+v", e)
+		}
+		if _, err := b.Cancel(ctx, f.ExecutionID, "ada"); attune.ErrorCode(err) != attune.CodeConflict {
+			t.Errorf("what has ended: %v", err)
+		}
+		if _, err := b.Cancel(ctx, 999, "ada"); attune.ErrorCode(err) != attune.CodeNotFound {
+			t.Errorf("what is not there: %v", err)
+		}
+	})
 }
 
 func TestCancelThatLosesTheRaceDoesNotRetry(t *testing.T) {
 	t.Parallel()
-	b, ctx := newBench(t, func(a *attune.Action) { a.Retry = attune.Retry{MaxAttempts: 5} }), context.Background()
-	storetest.Worker(t, b.store, "w", 1)
-	f := b.running()
-	if _, err := b.Cancel(ctx, f.ExecutionID, "ada"); err != nil {
-		t.Fatal(err)
-	}
-	if status, err := b.Finish(ctx, f, failed(), nil); err != nil || status != attune.StatusFailed {
-		t.Errorf("%s %v", status, err)
-	}
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		b, ctx := newBench(t, db, func(a *attune.Action) { a.Retry = attune.Retry{MaxAttempts: 5} }), context.Background()
+		storetest.Worker(t, b.store, "w", 1)
+		f := b.running()
+		if _, err := b.Cancel(ctx, f.ExecutionID, "ada"); err != nil {
+			t.Fatal(err)
+		}
+		if status, err := b.Finish(ctx, f, failed(), nil); err != nil || status != attune.StatusFailed {
+			t.Errorf("%s %v", status, err)
+		}
+	})
 }
 
 func TestLoseGivesBackAndAbandons(t *testing.T) {
 	t.Parallel()
-	b, ctx := newBench(t, nil), context.Background()
-	w := storetest.Worker(t, b.store, "w", 10)
-	running, canceling := b.running(), b.running()
-	if _, err := b.Cancel(ctx, canceling.ExecutionID, "ada"); err != nil {
-		t.Fatal(err)
-	}
-	placed := b.submit()
-	b.schedule(1)
-	for range 2 {
-		if _, err := b.Lose(ctx, w.ID, 1, "worker w was lost"); err != nil {
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		b, ctx := newBench(t, db, nil), context.Background()
+		w := storetest.Worker(t, b.store, "w", 10)
+		running, canceling := b.running(), b.running()
+		if _, err := b.Cancel(ctx, canceling.ExecutionID, "ada"); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if e := b.is(running.ExecutionID, attune.StatusAbandoned).Error; e == nil || e.Kind != attune.FailureWorkerLost {
-		t.Errorf("%+v", e)
-	}
-	b.is(canceling.ExecutionID, attune.StatusCancelled)
-	b.is(placed.ID, attune.StatusRequested)
-	for _, f := range []attune.Fence{running, canceling} {
-		if _, err := b.Finish(ctx, f, completed(), nil); attune.ErrorCode(err) != attune.CodeStale {
-			t.Errorf("a finish after it: %v", err)
+		placed := b.submit()
+		b.schedule(1)
+		for range 2 {
+			if _, err := b.Lose(ctx, w.ID, 1, "worker w was lost"); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	b.is(running.ExecutionID, attune.StatusAbandoned)
+		if e := b.is(running.ExecutionID, attune.StatusAbandoned).Error; e == nil || e.Kind != attune.FailureWorkerLost {
+			t.Errorf("%+v", e)
+		}
+		b.is(canceling.ExecutionID, attune.StatusCancelled)
+		b.is(placed.ID, attune.StatusRequested)
+		for _, f := range []attune.Fence{running, canceling} {
+			if _, err := b.Finish(ctx, f, completed(), nil); attune.ErrorCode(err) != attune.CodeStale {
+				t.Errorf("a finish after it: %v", err)
+			}
+		}
+		b.is(running.ExecutionID, attune.StatusAbandoned)
+	})
 }
 
 func TestLoseLeavesTheNextIncarnationAlone(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, nil)
-	storetest.Worker(t, b.store, "w", 10)
-	w := storetest.Worker(t, b.store, "w", 10) // a restart
-	if w.Incarnation != 2 {
-		t.Fatalf("incarnation %d", w.Incarnation)
-	}
-	f := b.running()
-	if n, err := b.Lose(context.Background(), w.ID, 1, "earlier life"); err != nil || n != 0 {
-		t.Errorf("%d %v", n, err)
-	}
-	b.is(f.ExecutionID, attune.StatusRunning)
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		b := newBench(t, db, nil)
+		storetest.Worker(t, b.store, "w", 10)
+		w := storetest.Worker(t, b.store, "w", 10) // a restart
+		if w.Incarnation != 2 {
+			t.Fatalf("incarnation %d", w.Incarnation)
+		}
+		f := b.running()
+		if n, err := b.Lose(context.Background(), w.ID, 1, "earlier life"); err != nil || n != 0 {
+			t.Errorf("%d %v", n, err)
+		}
+		b.is(f.ExecutionID, attune.StatusRunning)
+	})
 }
 
 func TestPlacementHonoursSlotsRuntimeLabelsAndPin(t *testing.T) {
 	t.Parallel()
-	b, ctx := newBench(t, func(a *attune.Action) { a.WorkerSelector = map[string]string{"zone": "eu"} }), context.Background()
-	storetest.Worker(t, b.store, "plain", 10)
-	row := b.submit()
-	b.schedule(0)
-	workers, err := b.store.Read().Workers(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if w := execution.WaitingFor(row, workers, time.Now().Add(time.Hour)); w.Reason != attune.WaitWorker ||
-		w.Message != "no worker offers runtime shell, label zone=eu" {
-		t.Errorf("%+v", w)
-	}
-	storetest.Write(t, b.store, func(ctx context.Context, q *store.Queries) error {
-		_, _, err := q.RegisterWorker(ctx, store.Registration{
-			Name: "eu", Slots: 2, Labels: map[string]string{"zone": "eu"}, Lease: time.Hour,
-			Runtimes: []attune.Runtime{{Name: attune.RuntimeShell}},
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		b, ctx := newBench(t, db, func(a *attune.Action) { a.WorkerSelector = map[string]string{"zone": "eu"} }), context.Background()
+		storetest.Worker(t, b.store, "plain", 10)
+		row := b.submit()
+		b.schedule(0)
+		workers, err := b.store.Read().Workers(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w := execution.WaitingFor(row, workers, time.Now().Add(time.Hour)); w.Reason != attune.WaitWorker ||
+			w.Message != "no worker offers runtime shell, label zone=eu" {
+			t.Errorf("%+v", w)
+		}
+		storetest.Write(t, b.store, func(ctx context.Context, q *store.Queries) error {
+			_, _, err := q.RegisterWorker(ctx, store.Registration{
+				Name: "eu", Slots: 2, Labels: map[string]string{"zone": "eu"}, Lease: time.Hour,
+				Runtimes: []attune.Runtime{{Name: attune.RuntimeShell}},
+			})
+			return err
 		})
-		return err
+		b.submit()
+		b.submit()
+		b.schedule(2)
+		b.schedule(0)
+		last := b.row(row.ID + 2)
+		if workers, err = b.store.Read().Workers(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if w := execution.WaitingFor(last, workers, time.Now().Add(time.Hour)); w.Reason != attune.WaitSlot {
+			t.Errorf("%+v", w)
+		}
 	})
-	b.submit()
-	b.submit()
-	b.schedule(2)
-	b.schedule(0)
-	last := b.row(row.ID + 2)
-	if workers, err = b.store.Read().Workers(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if w := execution.WaitingFor(last, workers, time.Now().Add(time.Hour)); w.Reason != attune.WaitSlot {
-		t.Errorf("%+v", w)
-	}
 }
 
 func TestExclusiveWorkersTakeOnlyWhatIsPinned(t *testing.T) {
 	t.Parallel()
-	b, ctx := newBench(t, nil), context.Background()
-	var id int64
-	storetest.Write(t, b.store, func(ctx context.Context, q *store.Queries) (err error) {
-		id, _, err = q.RegisterWorker(ctx, store.Registration{
-			Name: "own", Slots: 5, Exclusive: true, Lease: time.Hour, Runtimes: []attune.Runtime{{Name: attune.RuntimeShell}},
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		b, ctx := newBench(t, db, nil), context.Background()
+		var id int64
+		storetest.Write(t, b.store, func(ctx context.Context, q *store.Queries) (err error) {
+			id, _, err = q.RegisterWorker(ctx, store.Registration{
+				Name: "own", Slots: 5, Exclusive: true, Lease: time.Hour, Runtimes: []attune.Runtime{{Name: attune.RuntimeShell}},
+			})
+			return err
 		})
-		return err
+		free := b.submit()
+		sub := b.submission()
+		sub.Pin = id
+		pinned, _, err := b.Submit(ctx, sub)
+		if err != nil {
+			t.Fatal(err)
+		}
+		storetest.Worker(t, b.store, "other", 0)
+		b.schedule(1)
+		b.is(free.ID, attune.StatusRequested)
+		b.is(pinned.ID, attune.StatusScheduled)
+		second, _, err := b.Submit(ctx, sub)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := b.CancelPinned(ctx, id); err != nil {
+			t.Fatal(err)
+		}
+		b.is(second.ID, attune.StatusCancelled)
+		b.is(free.ID, attune.StatusRequested)
 	})
-	free := b.submit()
-	sub := b.submission()
-	sub.Pin = id
-	pinned, _, err := b.Submit(ctx, sub)
-	if err != nil {
-		t.Fatal(err)
-	}
-	storetest.Worker(t, b.store, "other", 0)
-	b.schedule(1)
-	b.is(free.ID, attune.StatusRequested)
-	b.is(pinned.ID, attune.StatusScheduled)
-	second, _, err := b.Submit(ctx, sub)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := b.CancelPinned(ctx, id); err != nil {
-		t.Fatal(err)
-	}
-	b.is(second.ID, attune.StatusCancelled)
-	b.is(free.ID, attune.StatusRequested)
 }
 
 func TestWhatCanNeverRunIsRejected(t *testing.T) {
 	t.Parallel()
-	b, ctx := newBench(t, nil), context.Background()
-	sub := b.submission()
-	sub.Pin = 77
-	row, _, err := b.Submit(ctx, sub)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n, err := b.Reject(ctx); err != nil || n != 1 {
-		t.Fatalf("%d %v", n, err)
-	}
-	if e := b.is(row.ID, attune.StatusFailed).Error; e == nil || e.Kind != attune.FailureUnschedulable {
-		t.Errorf("%+v", e)
-	}
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		b, ctx := newBench(t, db, nil), context.Background()
+		sub := b.submission()
+		sub.Pin = 77
+		row, _, err := b.Submit(ctx, sub)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := b.Reject(ctx); err != nil || n != 1 {
+			t.Fatalf("%d %v", n, err)
+		}
+		if e := b.is(row.ID, attune.StatusFailed).Error; e == nil || e.Kind != attune.FailureUnschedulable {
+			t.Errorf("%+v", e)
+		}
+	})
 }
 
 func TestOldestFirstOverAllClasses(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, nil)
-	ctx := context.Background()
-	python := storetest.Action("demo.python")
-	python.Runtime = attune.RuntimePython
-	other := b.submission()
-	other.Action, other.ActionID = python, storetest.PutAction(t, b.store, python).ID
-	var ids []int64
-	for range 4 {
-		ids = append(ids, b.submit().ID)
-	}
-	for range 2 {
-		row, _, err := b.Submit(ctx, other)
-		if err != nil {
-			t.Fatal(err)
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		b := newBench(t, db, nil)
+		ctx := context.Background()
+		python := storetest.Action("demo.python")
+		python.Runtime = attune.RuntimePython
+		other := b.submission()
+		other.Action, other.ActionID = python, storetest.PutAction(t, b.store, python).ID
+		var ids []int64
+		for range 4 {
+			ids = append(ids, b.submit().ID)
 		}
-		ids = append(ids, row.ID)
-	}
-	storetest.Age(t, b.store, ids[4], 100)
-	storetest.Write(t, b.store, func(ctx context.Context, q *store.Queries) error {
-		_, _, err := q.RegisterWorker(ctx, store.Registration{
-			Name: "w", Type: attune.WorkerTypeLocal, Slots: 2, Lease: time.Minute,
-			Runtimes: []attune.Runtime{{Name: attune.RuntimeShell}, {Name: attune.RuntimePython}},
+		for range 2 {
+			row, _, err := b.Submit(ctx, other)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids = append(ids, row.ID)
+		}
+		storetest.Age(t, b.store, ids[4], 100)
+		storetest.Write(t, b.store, func(ctx context.Context, q *store.Queries) error {
+			_, _, err := q.RegisterWorker(ctx, store.Registration{
+				Name: "w", Type: attune.WorkerTypeLocal, Slots: 2, Lease: time.Minute,
+				Runtimes: []attune.Runtime{{Name: attune.RuntimeShell}, {Name: attune.RuntimePython}},
+			})
+			return err
 		})
-		return err
+		b.schedule(2)
+		b.is(ids[4], attune.StatusScheduled)
+		b.is(ids[0], attune.StatusScheduled)
+		b.is(ids[1], attune.StatusRequested)
 	})
-	b.schedule(2)
-	b.is(ids[4], attune.StatusScheduled)
-	b.is(ids[0], attune.StatusScheduled)
-	b.is(ids[1], attune.StatusRequested)
 }
 
 func TestIdempotencyKey(t *testing.T) {
 	t.Parallel()
-	b, ctx := newBench(t, nil), context.Background()
-	sub := b.submission()
-	sub.IdempotencyKey, sub.RequestDigest = "k", "one"
-	first, created, err := b.Submit(ctx, sub)
-	if err != nil || !created {
-		t.Fatal(err)
-	}
-	again, created, err := b.Submit(ctx, sub)
-	if err != nil || created || again.ID != first.ID {
-		t.Errorf("%d %v %v", again.ID, created, err)
-	}
-	sub.RequestDigest = "two"
-	if _, _, err := b.Submit(ctx, sub); attune.ErrorCode(err) != attune.CodeConflict {
-		t.Errorf("%v", err)
-	}
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		b, ctx := newBench(t, db, nil), context.Background()
+		sub := b.submission()
+		sub.IdempotencyKey, sub.RequestDigest = "k", "one"
+		first, created, err := b.Submit(ctx, sub)
+		if err != nil || !created {
+			t.Fatal(err)
+		}
+		again, created, err := b.Submit(ctx, sub)
+		if err != nil || created || again.ID != first.ID {
+			t.Errorf("%d %v %v", again.ID, created, err)
+		}
+		sub.RequestDigest = "two"
+		if _, _, err := b.Submit(ctx, sub); attune.ErrorCode(err) != attune.CodeConflict {
+			t.Errorf("%v", err)
+		}
+	})
 }
 
 func TestRerunIsANewExecutionOfTheSameVersion(t *testing.T) {
 	t.Parallel()
-	b, ctx := newBench(t, nil), context.Background()
-	first := b.submit()
-	changed := b.action.Action
-	changed.Label = "changed"
-	storetest.Write(t, b.store, func(ctx context.Context, q *store.Queries) error {
-		if err := q.RetireActions(ctx, "demo"); err != nil {
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		b, ctx := newBench(t, db, nil), context.Background()
+		first := b.submit()
+		changed := b.action.Action
+		changed.Label = "changed"
+		storetest.Write(t, b.store, func(ctx context.Context, q *store.Queries) error {
+			if err := q.RetireActions(ctx, "demo"); err != nil {
+				return err
+			}
+			_, err := q.PutAction(ctx, changed, true)
 			return err
+		})
+		again, err := b.Rerun(ctx, first.ID, 0)
+		if err != nil || again.ID == first.ID || again.ActionID != first.ActionID {
+			t.Errorf("%+v %v", again, err)
 		}
-		_, err := q.PutAction(ctx, changed, true)
-		return err
 	})
-	again, err := b.Rerun(ctx, first.ID, 0)
-	if err != nil || again.ID == first.ID || again.ActionID != first.ActionID {
-		t.Errorf("%+v %v", again, err)
-	}
 }
 
 func TestSweepRepeatsOnceAndGivesBack(t *testing.T) {
 	t.Parallel()
-	b, ctx := newBench(t, nil), context.Background()
-	w := storetest.Worker(t, b.store, "w", 2)
-	row := b.submit()
-	b.schedule(1)
-	next[broker.ExecutionScheduled](b)
-	if n, err := b.Republish(ctx, 10*time.Second); err != nil || n != 0 {
-		t.Errorf("too early: %d %v", n, err)
-	}
-	storetest.Age(t, b.store, row.ID, 11)
-	if n, err := b.Republish(ctx, 10*time.Second); err != nil || n != 1 {
-		t.Errorf("%d %v", n, err)
-	}
-	next[broker.ExecutionScheduled](b)
-	if n, err := b.Republish(ctx, 10*time.Second); err != nil || n != 0 {
-		t.Errorf("twice: %d %v", n, err)
-	}
-	storetest.Age(t, b.store, row.ID, 31)
-	if n, err := b.ReleaseUnclaimed(ctx, 30*time.Second); err != nil || n != 1 {
-		t.Errorf("%d %v", n, err)
-	}
-	b.is(row.ID, attune.StatusRequested)
-	b.schedule(0) // its worker is passed over
-	storetest.Write(t, b.store, func(ctx context.Context, q *store.Queries) error {
-		_, mine, err := q.Heartbeat(ctx, w.ID, 1, time.Hour)
-		if !mine {
-			t.Error("not ours")
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		b, ctx := newBench(t, db, nil), context.Background()
+		w := storetest.Worker(t, b.store, "w", 2)
+		row := b.submit()
+		b.schedule(1)
+		next[broker.ExecutionScheduled](b)
+		if n, err := b.Republish(ctx, 10*time.Second); err != nil || n != 0 {
+			t.Errorf("too early: %d %v", n, err)
 		}
-		return err
+		storetest.Age(t, b.store, row.ID, 11)
+		if n, err := b.Republish(ctx, 10*time.Second); err != nil || n != 1 {
+			t.Errorf("%d %v", n, err)
+		}
+		next[broker.ExecutionScheduled](b)
+		if n, err := b.Republish(ctx, 10*time.Second); err != nil || n != 0 {
+			t.Errorf("twice: %d %v", n, err)
+		}
+		storetest.Age(t, b.store, row.ID, 31)
+		if n, err := b.ReleaseUnclaimed(ctx, 30*time.Second); err != nil || n != 1 {
+			t.Errorf("%d %v", n, err)
+		}
+		b.is(row.ID, attune.StatusRequested)
+		b.schedule(0) // its worker is passed over
+		storetest.Write(t, b.store, func(ctx context.Context, q *store.Queries) error {
+			_, mine, err := q.Heartbeat(ctx, w.ID, 1, time.Hour)
+			if !mine {
+				t.Error("not ours")
+			}
+			return err
+		})
+		b.schedule(1)
 	})
-	b.schedule(1)
 }
 
 func TestPlacementThatNoQueueTakesGoesBack(t *testing.T) {
 	t.Parallel()
-	s := storetest.Open(t)
-	service := execution.New(execution.Config{Store: s, Broker: inproc.New(inproc.Config{}), Logger: slog.New(slog.DiscardHandler)})
-	action := storetest.PutAction(t, s, storetest.Action("demo.hello"))
-	storetest.Worker(t, s, "w", 1)
-	ctx := context.Background()
-	row, _, err := service.Submit(ctx, execution.Submission{Action: action.Action, ActionID: action.ID})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := service.Schedule(ctx, nil); err != nil {
-		t.Fatal(err)
-	}
-	got, err := s.Read().Execution(ctx, row.ID)
-	if err != nil || got.Status != attune.StatusRequested {
-		t.Errorf("%s %v", got.Status, err)
-	}
-	if n, err := service.Schedule(ctx, nil); err != nil || n != 0 {
-		t.Errorf("placed %d on a worker that has no queue: %v", n, err)
-	}
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		s := db.Open(t)
+		service := execution.New(execution.Config{Store: s, Broker: inproc.New(inproc.Config{}), Logger: slog.New(slog.DiscardHandler)})
+		action := storetest.PutAction(t, s, storetest.Action("demo.hello"))
+		storetest.Worker(t, s, "w", 1)
+		ctx := context.Background()
+		row, _, err := service.Submit(ctx, execution.Submission{Action: action.Action, ActionID: action.ID})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := service.Schedule(ctx, nil); err != nil {
+			t.Fatal(err)
+		}
+		got, err := s.Read().Execution(ctx, row.ID)
+		if err != nil || got.Status != attune.StatusRequested {
+			t.Errorf("%s %v", got.Status, err)
+		}
+		if n, err := service.Schedule(ctx, nil); err != nil || n != 0 {
+			t.Errorf("placed %d on a worker that has no queue: %v", n, err)
+		}
+	})
 }
 
 // TestAnyOrderOfCallsEndsOnce throws all calls at one execution, late, repeated and at once, and then checks that it
 // ended exactly once.
 func TestAnyOrderOfCallsEndsOnce(t *testing.T) {
-	b := newBench(t, func(a *attune.Action) { a.Retry = attune.Retry{MaxAttempts: 3} })
-	w := storetest.Worker(t, b.store, "w", 1000)
-	ctx := context.Background()
-	rapid.Check(t, func(rt *rapid.T) {
-		id := b.submit().ID
-		calls := map[string]func(f attune.Fence) error{
-			"schedule": func(attune.Fence) error { _, err := b.Schedule(ctx, nil); return err },
-			"claim":    func(f attune.Fence) error { _, err := b.Claim(ctx, f); return err },
-			"complete": func(f attune.Fence) error { _, err := b.Finish(ctx, f, completed(), nil); return err },
-			"fail":     func(f attune.Fence) error { _, err := b.Finish(ctx, f, failed(), nil); return err },
-			"release":  func(f attune.Fence) error { return b.Release(ctx, f) },
-			"abandon":  func(f attune.Fence) error { _, err := b.Abandon(ctx, f, "gone"); return err },
-			"cancel":   func(f attune.Fence) error { _, err := b.Cancel(ctx, f.ExecutionID, "ada"); return err },
-		}
-		names := []string{"schedule", "claim", "complete", "fail", "release", "abandon", "cancel"}
-		var ended *store.ExecutionRow
-		for range rapid.IntRange(1, 25).Draw(rt, "n") {
-			f := attune.Fence{ExecutionID: id, Attempt: rapid.IntRange(1, 3).Draw(rt, "attempt"), WorkerID: w.ID, Incarnation: 1}
-			name := rapid.SampledFrom(names).Draw(rt, "call")
-			err := calls[name](f)
-			switch attune.ErrorCode(err) {
-			case "", attune.CodeStale, attune.CodeConflict:
-			default:
-				rt.Fatalf("%s: %v", name, err)
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		b := newBench(t, db, func(a *attune.Action) { a.Retry = attune.Retry{MaxAttempts: 3} })
+		w := storetest.Worker(t, b.store, "w", 1000)
+		ctx := context.Background()
+		rapid.Check(t, func(rt *rapid.T) {
+			id := b.submit().ID
+			calls := map[string]func(f attune.Fence) error{
+				"schedule": func(attune.Fence) error { _, err := b.Schedule(ctx, nil); return err },
+				"claim":    func(f attune.Fence) error { _, err := b.Claim(ctx, f); return err },
+				"complete": func(f attune.Fence) error { _, err := b.Finish(ctx, f, completed(), nil); return err },
+				"fail":     func(f attune.Fence) error { _, err := b.Finish(ctx, f, failed(), nil); return err },
+				"release":  func(f attune.Fence) error { return b.Release(ctx, f) },
+				"abandon":  func(f attune.Fence) error { _, err := b.Abandon(ctx, f, "gone"); return err },
+				"cancel":   func(f attune.Fence) error { _, err := b.Cancel(ctx, f.ExecutionID, "ada"); return err },
 			}
-			row := b.row(id)
-			if ended != nil && fmt.Sprint(ended.Status, ended.Attempt, ended.Error, *ended.FinishedAt) !=
-				fmt.Sprint(row.Status, row.Attempt, row.Error, *row.FinishedAt) {
-				rt.Fatalf("%s changed what was final: %+v to %+v", name, ended.Execution, row.Execution)
+			names := []string{"schedule", "claim", "complete", "fail", "release", "abandon", "cancel"}
+			var ended *store.ExecutionRow
+			for range rapid.IntRange(1, 25).Draw(rt, "n") {
+				f := attune.Fence{ExecutionID: id, Attempt: rapid.IntRange(1, 3).Draw(rt, "attempt"), WorkerID: w.ID, Incarnation: 1}
+				name := rapid.SampledFrom(names).Draw(rt, "call")
+				err := calls[name](f)
+				switch attune.ErrorCode(err) {
+				case "", attune.CodeStale, attune.CodeConflict:
+				default:
+					rt.Fatalf("%s: %v", name, err)
+				}
+				row := b.row(id)
+				if ended != nil && fmt.Sprint(ended.Status, ended.Attempt, ended.Error, *ended.FinishedAt) !=
+					fmt.Sprint(row.Status, row.Attempt, row.Error, *row.FinishedAt) {
+					rt.Fatalf("%s changed what was final: %+v to %+v", name, ended.Execution, row.Execution)
+				}
+				if row.Status.Final() && ended == nil {
+					ended = &row
+				}
+				if row.Status.Final() != (row.FinishedAt != nil) {
+					rt.Fatalf("%s: %s, finished %v", name, row.Status, row.FinishedAt)
+				}
 			}
-			if row.Status.Final() && ended == nil {
-				ended = &row
+			for len(b.sent) > 0 {
+				<-b.sent
 			}
-			if row.Status.Final() != (row.FinishedAt != nil) {
-				rt.Fatalf("%s: %s, finished %v", name, row.Status, row.FinishedAt)
-			}
-		}
-		for len(b.sent) > 0 {
-			<-b.sent
-		}
+		})
 	})
 }

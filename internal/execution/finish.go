@@ -39,7 +39,7 @@ type ending struct {
 }
 
 func finish(ctx context.Context, q *store.Queries, f attune.Fence, o attune.Outcome) (ending, error) {
-	row, err := q.Execution(ctx, f.ExecutionID)
+	row, err := q.LockExecution(ctx, f.ExecutionID)
 	if err != nil {
 		return ending{}, err
 	}

@@ -3,6 +3,7 @@ package execution
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/attune-automation/attune"
@@ -15,6 +16,9 @@ const placeBatch = 200
 
 // Reach tells whether the caller's broker reaches a worker; nil reaches all.
 type Reach func(store.WorkerRow) bool
+
+// ErrPlacing says that another server is placing just now, and may not see what has come since it began.
+var ErrPlacing = errors.New("another server places executions")
 
 // Schedule places executions that wait on workers with free slots: of each class that some worker suits the heads,
 // oldest first. It returns how many it placed; as many as placeBatch means that there may be more.
@@ -40,6 +44,13 @@ func (s *Service) Schedule(ctx context.Context, reach Reach) (int, error) {
 func More(n int) bool { return n >= placeBatch }
 
 func place(ctx context.Context, q *store.Queries, reach Reach) ([]broker.Message, error) {
+	locked, err := q.LockPlacement(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !locked {
+		return nil, ErrPlacing
+	}
 	placements, err := plan(ctx, q, reach)
 	if err != nil {
 		return nil, err
@@ -156,55 +167,4 @@ func assign(lines []*line) []placement {
 		placements = append(placements, placement{w.Waiting, freest})
 	}
 	return placements
-}
-
-// Reject fails the executions of classes that can never run: those pinned to a worker that is no more. It returns how
-// many it failed.
-func (s *Service) Reject(ctx context.Context) (int, error) {
-	classes, err := s.store.Read().WaitingClasses(ctx)
-	if err != nil {
-		return 0, err
-	}
-	total := 0
-	for _, text := range classes {
-		class, err := ParseClass(text)
-		if err != nil {
-			return total, err
-		}
-		if class.Pin == 0 {
-			continue
-		}
-		_, err = s.store.Read().Worker(ctx, class.Pin)
-		if attune.ErrorCode(err) != attune.CodeNotFound {
-			if err != nil {
-				return total, err
-			}
-			continue
-		}
-		n, err := s.endClass(ctx, text, attune.StatusFailed, "", attune.Failure{
-			Kind: attune.FailureUnschedulable, Message: "the worker that alone might run it is gone: run it again",
-		})
-		total += n
-		if err != nil {
-			return total, err
-		}
-	}
-	return total, nil
-}
-
-// endClass ends all executions that wait in a class.
-func (s *Service) endClass(ctx context.Context, class string, to attune.Status, by string, why attune.Failure) (int, error) {
-	ids, err := s.store.Read().InClass(ctx, class, placeBatch)
-	if err != nil {
-		return 0, err
-	}
-	ended := 0
-	for _, id := range ids {
-		_, err := s.endWaiting(ctx, id, to, by, why)
-		if err != nil {
-			return ended, err
-		}
-		ended++
-	}
-	return ended, nil
 }

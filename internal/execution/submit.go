@@ -42,20 +42,6 @@ func (s *Service) Submit(ctx context.Context, sub Submission) (row store.Executi
 }
 
 func submit(ctx context.Context, q *store.Queries, sub Submission) (row store.ExecutionRow, created bool, err error) {
-	if sub.IdempotencyKey != "" {
-		id, digest, err := q.ByIdempotencyKey(ctx, sub.IdempotencyKey)
-		if err != nil {
-			return row, false, err
-		}
-		if id != 0 && digest != sub.RequestDigest {
-			return row, false, attune.Errorf(attune.CodeConflict,
-				"the idempotency key %q was used for another request (execution %d): use a new key", sub.IdempotencyKey, id)
-		}
-		if id != 0 {
-			row, err = q.Execution(ctx, id)
-			return row, false, err
-		}
-	}
 	if sub.ActionID == 0 {
 		if sub.ActionID, err = storeScript(ctx, q, sub); err != nil {
 			return row, false, err
@@ -65,8 +51,25 @@ func submit(ctx context.Context, q *store.Queries, sub Submission) (row store.Ex
 	if err != nil {
 		return row, false, err
 	}
+	if id == 0 {
+		row, err = submittedBefore(ctx, q, sub)
+		return row, false, err
+	}
 	row, err = q.Execution(ctx, id)
 	return row, true, err
+}
+
+// submittedBefore returns the execution that has the idempotency key already.
+func submittedBefore(ctx context.Context, q *store.Queries, sub Submission) (row store.ExecutionRow, err error) {
+	id, digest, err := q.ByIdempotencyKey(ctx, sub.IdempotencyKey)
+	if err != nil {
+		return row, err
+	}
+	if digest != sub.RequestDigest {
+		return row, attune.Errorf(attune.CodeConflict,
+			"the idempotency key %q was used for another request (execution %d): use a new key", sub.IdempotencyKey, id)
+	}
+	return q.Execution(ctx, id)
 }
 
 func storeScript(ctx context.Context, q *store.Queries, sub Submission) (int64, error) {

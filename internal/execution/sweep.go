@@ -17,6 +17,7 @@ const sweepBatch = 200
 func (s *Service) Republish(ctx context.Context, age time.Duration) (int, error) {
 	var messages []broker.Message
 	err := s.store.Write(ctx, func(q *store.Queries) error {
+		messages = nil
 		placed, err := q.TakeUnpublished(ctx, attune.StatusScheduled, age, sweepBatch)
 		if err != nil {
 			return err

@@ -25,7 +25,7 @@ func WaitingFor(row store.ExecutionRow, workers []store.WorkerRow, now time.Time
 		waiting.Message = err.Error()
 		return waiting
 	}
-	suited, active := false, 0
+	suited, active, free := false, 0, 0
 	for _, w := range workers {
 		if !class.Suits(w) {
 			continue
@@ -33,9 +33,13 @@ func WaitingFor(row store.ExecutionRow, workers []store.WorkerRow, now time.Time
 		suited = true
 		if w.Status == attune.WorkerActive && !w.PassedOver {
 			active++
+			free += max(0, w.Slots-w.SlotsUsed)
 		}
 	}
 	switch {
+	case free > 0:
+		waiting.Reason = attune.WaitSlot
+		waiting.Message = "a slot is free, it is placed in a moment"
 	case active > 0:
 		waiting.Reason = attune.WaitSlot
 		waiting.Message = "every slot is taken on the workers that could run it"

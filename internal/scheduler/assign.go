@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/attune-automation/attune/internal/execution"
@@ -18,12 +19,20 @@ func (s *Scheduler) assign(ctx context.Context) error {
 		case <-s.wake:
 		case <-timer.C:
 		}
-		if err := s.place(ctx); err != nil && ctx.Err() == nil {
+		err := s.place(ctx)
+		if errors.Is(err, execution.ErrPlacing) {
+			timer.Reset(turn)
+			continue
+		}
+		if err != nil && ctx.Err() == nil {
 			s.log.Error("placing failed, it is repeated", "error", err)
 		}
 		timer.Reset(s.pause(ctx))
 	}
 }
+
+// turn is how long a scheduler leaves the placing to the one that does it, before it sees to what came meanwhile.
+const turn = 10 * time.Millisecond
 
 func (s *Scheduler) place(ctx context.Context) error {
 	for {

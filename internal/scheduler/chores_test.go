@@ -14,50 +14,56 @@ import (
 
 func TestUnclaimedGoesBackAndItsWorkerIsPassedOver(t *testing.T) {
 	t.Parallel()
-	y := newYard(t)
-	deaf, lies := y.worker("deaf", 10)
-	y.start()
-	id := y.submit()
-	next(t, lies)
-	awake, placed := y.worker("awake", 1)
-	storetest.Age(t, y.store, id, 31)
-	if f := next(t, placed); f.ExecutionID != id || f.WorkerID != awake.ID {
-		t.Errorf("%+v", f)
-	}
-	row, err := y.store.Read().Worker(context.Background(), deaf.ID)
-	if err != nil || !row.PassedOver {
-		t.Errorf("%+v %v", row, err)
-	}
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		y := newYard(t, db)
+		deaf, lies := y.worker("deaf", 10)
+		y.start()
+		id := y.submit()
+		next(t, lies)
+		awake, placed := y.worker("awake", 1)
+		storetest.Age(t, y.store, id, 31)
+		if f := next(t, placed); f.ExecutionID != id || f.WorkerID != awake.ID {
+			t.Errorf("%+v", f)
+		}
+		row, err := y.store.Read().Worker(context.Background(), deaf.ID)
+		if err != nil || !row.PassedOver {
+			t.Errorf("%+v %v", row, err)
+		}
+	})
 }
 
 func TestScheduledIsPublishedAgain(t *testing.T) {
 	t.Parallel()
-	y := newYard(t)
-	_, placed := y.worker("w", 1)
-	y.start()
-	id := y.submit()
-	first := next(t, placed)
-	storetest.Age(t, y.store, id, 11)
-	if again := next(t, placed); again != first {
-		t.Errorf("%+v, then %+v", first, again)
-	}
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		y := newYard(t, db)
+		_, placed := y.worker("w", 1)
+		y.start()
+		id := y.submit()
+		first := next(t, placed)
+		storetest.Age(t, y.store, id, 11)
+		if again := next(t, placed); again != first {
+			t.Errorf("%+v, then %+v", first, again)
+		}
+	})
 }
 
 func TestPinnedToAWorkerThatIsGoneCanNeverRun(t *testing.T) {
 	t.Parallel()
-	y := newYard(t)
-	row := storetest.Worker(t, y.store, "gone", 1)
-	pinned := y.submission()
-	pinned.Pin = row.ID
-	e, _, err := y.Submit(context.Background(), pinned)
-	if err != nil {
-		t.Fatal(err)
-	}
-	storetest.Write(t, y.store, func(ctx context.Context, q *store.Queries) error { return q.DeleteWorker(ctx, row.ID) })
-	y.start()
-	if e := y.becomes(e.ID, attune.StatusFailed); e.Error == nil || e.Error.Kind != attune.FailureUnschedulable {
-		t.Errorf("%+v", e.Error)
-	}
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		y := newYard(t, db)
+		row := storetest.Worker(t, y.store, "gone", 1)
+		pinned := y.submission()
+		pinned.Pin = row.ID
+		e, _, err := y.Submit(context.Background(), pinned)
+		if err != nil {
+			t.Fatal(err)
+		}
+		storetest.Write(t, y.store, func(ctx context.Context, q *store.Queries) error { return q.DeleteWorker(ctx, row.ID) })
+		y.start()
+		if e := y.becomes(e.ID, attune.StatusFailed); e.Error == nil || e.Error.Kind != attune.FailureUnschedulable {
+			t.Errorf("%+v", e.Error)
+		}
+	})
 }
 
 // silent makes a worker that runs one execution and has been silent past its lease.
@@ -76,204 +82,220 @@ func silent(y *yard, name string) (store.WorkerRow, attune.Fence) {
 
 func TestSilentWorkerIsLostWhenItsLeaseWasSeenToEnd(t *testing.T) {
 	t.Parallel()
-	y := newYard(t)
-	row, fence := silent(y, "w")
-	const lease = 400 * time.Millisecond
-	begun := time.Now()
-	y.start(func(c *scheduler.Config) { c.Lease = lease })
-	e := y.becomes(fence.ExecutionID, attune.StatusAbandoned)
-	if seen := time.Since(begun); seen < lease {
-		t.Errorf("judged after %v, before a whole lease was seen", seen)
-	}
-	if e.Error == nil || e.Error.Kind != attune.FailureWorkerLost {
-		t.Errorf("%+v", e.Error)
-	}
-	eventually(t, func() bool {
-		w, err := y.store.Read().Worker(context.Background(), row.ID)
-		return err == nil && w.Status == attune.WorkerLost
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		y := newYard(t, db)
+		row, fence := silent(y, "w")
+		const lease = 400 * time.Millisecond
+		begun := time.Now()
+		y.start(func(c *scheduler.Config) { c.Lease = lease })
+		e := y.becomes(fence.ExecutionID, attune.StatusAbandoned)
+		if seen := time.Since(begun); seen < lease {
+			t.Errorf("judged after %v, before a whole lease was seen", seen)
+		}
+		if e.Error == nil || e.Error.Kind != attune.FailureWorkerLost {
+			t.Errorf("%+v", e.Error)
+		}
+		eventually(t, func() bool {
+			w, err := y.store.Read().Worker(context.Background(), row.ID)
+			return err == nil && w.Status == attune.WorkerLost
+		})
+		if _, err := y.Finish(context.Background(), fence, attune.Outcome{Status: attune.StatusCompleted}, nil); attune.ErrorCode(err) != attune.CodeStale {
+			t.Errorf("a late result: %v", err)
+		}
 	})
-	if _, err := y.Finish(context.Background(), fence, attune.Outcome{Status: attune.StatusCompleted}, nil); attune.ErrorCode(err) != attune.CodeStale {
-		t.Errorf("a late result: %v", err)
-	}
 }
 
 func TestHeartbeatInTimeSavesAWorker(t *testing.T) {
 	t.Parallel()
-	y := newYard(t)
-	row, fence := silent(y, "w")
-	silent(y, "other")
-	storetest.Write(t, y.store, func(ctx context.Context, q *store.Queries) error {
-		_, _, err := q.Heartbeat(ctx, row.ID, row.Incarnation, time.Hour)
-		return err
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		y := newYard(t, db)
+		row, fence := silent(y, "w")
+		silent(y, "other")
+		storetest.Write(t, y.store, func(ctx context.Context, q *store.Queries) error {
+			_, _, err := q.Heartbeat(ctx, row.ID, row.Incarnation, time.Hour)
+			return err
+		})
+		y.start(func(c *scheduler.Config) { c.Lease = time.Millisecond })
+		eventually(t, func() bool {
+			w, err := y.store.Read().WorkerByName(context.Background(), "other")
+			return err == nil && w.Status == attune.WorkerLost
+		})
+		if e := y.row(fence.ExecutionID); e.Status != attune.StatusRunning {
+			t.Errorf("a worker that was heard lost its execution: %s", e.Status)
+		}
 	})
-	y.start(func(c *scheduler.Config) { c.Lease = time.Millisecond })
-	eventually(t, func() bool {
-		w, err := y.store.Read().WorkerByName(context.Background(), "other")
-		return err == nil && w.Status == attune.WorkerLost
-	})
-	if e := y.row(fence.ExecutionID); e.Status != attune.StatusRunning {
-		t.Errorf("a worker that was heard lost its execution: %s", e.Status)
-	}
 }
 
 func TestLostAttemptIsRetriedByPolicy(t *testing.T) {
 	t.Parallel()
-	y := newYard(t, func(a *attune.Action) {
-		a.Retry = attune.Retry{MaxAttempts: 2, On: []attune.Status{attune.StatusAbandoned}}
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		y := newYard(t, db, func(a *attune.Action) {
+			a.Retry = attune.Retry{MaxAttempts: 2, On: []attune.Status{attune.StatusAbandoned}}
+		})
+		_, fence := silent(y, "w")
+		_, placed := y.worker("next", 1)
+		y.start(func(c *scheduler.Config) { c.Lease = time.Millisecond })
+		if f := next(t, placed); f.ExecutionID != fence.ExecutionID || f.Attempt != 2 {
+			t.Errorf("%+v", f)
+		}
 	})
-	_, fence := silent(y, "w")
-	_, placed := y.worker("next", 1)
-	y.start(func(c *scheduler.Config) { c.Lease = time.Millisecond })
-	if f := next(t, placed); f.ExecutionID != fence.ExecutionID || f.Attempt != 2 {
-		t.Errorf("%+v", f)
-	}
 }
 
 func TestBuryDecidesInsteadOfTheLease(t *testing.T) {
 	t.Parallel()
-	y := newYard(t)
-	_, kept := silent(y, "held")
-	failing, unknown := silent(y, "unknown")
-	var asked atomic.Int64
-	y.start(func(c *scheduler.Config) {
-		c.Lease = time.Millisecond
-		c.Bury = func(_ context.Context, w store.WorkerRow) (bool, error) {
-			if w.ID == failing.ID {
-				asked.Add(1)
-				return false, errNoAnswer
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		y := newYard(t, db)
+		_, kept := silent(y, "held")
+		failing, unknown := silent(y, "unknown")
+		var asked atomic.Int64
+		y.start(func(c *scheduler.Config) {
+			c.Lease = time.Millisecond
+			c.Bury = func(_ context.Context, w store.WorkerRow) (bool, error) {
+				if w.ID == failing.ID {
+					asked.Add(1)
+					return false, errNoAnswer
+				}
+				return false, nil
 			}
-			return false, nil
+		})
+		eventually(t, func() bool { return asked.Load() > 3 })
+		for _, f := range []attune.Fence{kept, unknown} {
+			if e := y.row(f.ExecutionID); e.Status != attune.StatusRunning {
+				t.Errorf("execution %d of a worker that is not dead is %s", e.ID, e.Status)
+			}
 		}
 	})
-	eventually(t, func() bool { return asked.Load() > 3 })
-	for _, f := range []attune.Fence{kept, unknown} {
-		if e := y.row(f.ExecutionID); e.Status != attune.StatusRunning {
-			t.Errorf("execution %d of a worker that is not dead is %s", e.ID, e.Status)
-		}
-	}
 }
 
 func TestBuriedWorkersAreRescuedOnce(t *testing.T) {
 	t.Parallel()
-	y := newYard(t)
-	row, fence := silent(y, "dead")
-	exclusive := storetest.Worker(t, y.store, "command", 1)
-	storetest.Write(t, y.store, func(ctx context.Context, q *store.Queries) error {
-		_, _, err := q.RegisterWorker(ctx, store.Registration{Name: "command", Slots: 1, Exclusive: true, Lease: time.Hour})
-		return err
-	})
-	pinned := y.submission()
-	pinned.Pin = exclusive.ID
-	waiting, _, err := y.Submit(context.Background(), pinned)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var asked atomic.Int64
-	y.start(func(c *scheduler.Config) {
-		c.Bury = func(_ context.Context, w store.WorkerRow) (bool, error) {
-			if w.ID == row.ID {
-				asked.Add(1)
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		y := newYard(t, db)
+		row, fence := silent(y, "dead")
+		exclusive := storetest.Worker(t, y.store, "command", 1)
+		storetest.Write(t, y.store, func(ctx context.Context, q *store.Queries) error {
+			_, _, err := q.RegisterWorker(ctx, store.Registration{Name: "command", Slots: 1, Exclusive: true, Lease: time.Hour})
+			return err
+		})
+		pinned := y.submission()
+		pinned.Pin = exclusive.ID
+		waiting, _, err := y.Submit(context.Background(), pinned)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var asked atomic.Int64
+		y.start(func(c *scheduler.Config) {
+			c.Bury = func(_ context.Context, w store.WorkerRow) (bool, error) {
+				if w.ID == row.ID {
+					asked.Add(1)
+				}
+				return true, nil
 			}
-			return true, nil
+		})
+		y.becomes(fence.ExecutionID, attune.StatusAbandoned)
+		y.becomes(waiting.ID, attune.StatusCancelled)
+		eventually(t, func() bool {
+			_, err := y.store.Read().Worker(context.Background(), exclusive.ID)
+			return attune.ErrorCode(err) == attune.CodeNotFound
+		})
+		// A worker that comes only now is buried by a later round, which has looked at the dead one again: it goes by name.
+		later := storetest.Worker(t, y.store, "later", 1)
+		eventually(t, func() bool {
+			w, err := y.store.Read().Worker(context.Background(), later.ID)
+			return err == nil && w.Status == attune.WorkerLost
+		})
+		if n := asked.Load(); n != 1 {
+			t.Errorf("the dead worker was buried %d times", n)
 		}
 	})
-	y.becomes(fence.ExecutionID, attune.StatusAbandoned)
-	y.becomes(waiting.ID, attune.StatusCancelled)
-	eventually(t, func() bool {
-		_, err := y.store.Read().Worker(context.Background(), exclusive.ID)
-		return attune.ErrorCode(err) == attune.CodeNotFound
-	})
-	// A worker that comes only now is buried by a later round, which has looked at the dead one again: it goes by name.
-	later := storetest.Worker(t, y.store, "later", 1)
-	eventually(t, func() bool {
-		w, err := y.store.Read().Worker(context.Background(), later.ID)
-		return err == nil && w.Status == attune.WorkerLost
-	})
-	if n := asked.Load(); n != 1 {
-		t.Errorf("the dead worker was buried %d times", n)
-	}
 }
 
 func TestCordonedWorkerThatDiedIsRescuedOnceAndStaysCordoned(t *testing.T) {
 	t.Parallel()
-	y := newYard(t)
-	row, fence := silent(y, "dead")
-	storetest.Write(t, y.store, func(ctx context.Context, q *store.Queries) error {
-		_, err := q.SetWorkerStatus(ctx, row.ID, attune.WorkerCordoned, attune.WorkerActive)
-		return err
-	})
-	var asked atomic.Int64
-	y.start(func(c *scheduler.Config) {
-		c.Bury = func(_ context.Context, w store.WorkerRow) (bool, error) {
-			if w.ID == row.ID {
-				asked.Add(1)
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		y := newYard(t, db)
+		row, fence := silent(y, "dead")
+		storetest.Write(t, y.store, func(ctx context.Context, q *store.Queries) error {
+			_, err := q.SetWorkerStatus(ctx, row.ID, attune.WorkerCordoned, attune.WorkerActive)
+			return err
+		})
+		var asked atomic.Int64
+		y.start(func(c *scheduler.Config) {
+			c.Bury = func(_ context.Context, w store.WorkerRow) (bool, error) {
+				if w.ID == row.ID {
+					asked.Add(1)
+				}
+				return true, nil
 			}
-			return true, nil
+		})
+		y.becomes(fence.ExecutionID, attune.StatusAbandoned)
+		later := storetest.Worker(t, y.store, "later", 1)
+		eventually(t, func() bool {
+			w, err := y.store.Read().Worker(context.Background(), later.ID)
+			return err == nil && w.Status == attune.WorkerLost
+		})
+		if n := asked.Load(); n != 1 {
+			t.Errorf("the dead worker was buried %d times", n)
+		}
+		if w, err := y.store.Read().Worker(context.Background(), row.ID); err != nil || w.Status != attune.WorkerCordoned {
+			t.Errorf("%+v %v", w, err)
 		}
 	})
-	y.becomes(fence.ExecutionID, attune.StatusAbandoned)
-	later := storetest.Worker(t, y.store, "later", 1)
-	eventually(t, func() bool {
-		w, err := y.store.Read().Worker(context.Background(), later.ID)
-		return err == nil && w.Status == attune.WorkerLost
-	})
-	if n := asked.Load(); n != 1 {
-		t.Errorf("the dead worker was buried %d times", n)
-	}
-	if w, err := y.store.Read().Worker(context.Background(), row.ID); err != nil || w.Status != attune.WorkerCordoned {
-		t.Errorf("%+v %v", w, err)
-	}
 }
 
 func TestRowsArePrunedAtOnceAndByAge(t *testing.T) {
 	t.Parallel()
-	y := newYard(t)
-	_, old := silent(y, "w")
-	_, young := silent(y, "v")
-	for _, f := range []attune.Fence{old, young} {
-		left := []attune.Artifact{{Name: "stdout.log", Type: attune.ArtifactLog, Attempt: 1}}
-		if _, err := y.Finish(context.Background(), f, attune.Outcome{Status: attune.StatusCompleted}, left); err != nil {
-			t.Fatal(err)
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		y := newYard(t, db)
+		_, old := silent(y, "w")
+		_, young := silent(y, "v")
+		for _, f := range []attune.Fence{old, young} {
+			left := []attune.Artifact{{Name: "stdout.log", Type: attune.ArtifactLog, Attempt: 1}}
+			if _, err := y.Finish(context.Background(), f, attune.Outcome{Status: attune.StatusCompleted}, left); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	storetest.Write(t, y.store, func(ctx context.Context, q *store.Queries) error {
-		return q.AgeArtifacts(ctx, old.ExecutionID, 7200)
+		storetest.Write(t, y.store, func(ctx context.Context, q *store.Queries) error {
+			return q.AgeArtifacts(ctx, old.ExecutionID, 7200)
+		})
+		y.start(func(c *scheduler.Config) { c.Retention = time.Hour })
+		count := func(f attune.Fence) int {
+			all, err := y.store.Read().Artifacts(context.Background(), f.ExecutionID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(all)
+		}
+		eventually(t, func() bool { return count(old) == 0 })
+		if count(young) != 1 {
+			t.Error("what is not old is gone")
+		}
+		if y.row(old.ExecutionID).Status != attune.StatusCompleted {
+			t.Error("the execution itself has changed")
+		}
+		if _, err := y.store.Read().Action(context.Background(), y.action.Ref); err != nil {
+			t.Error(err)
+		}
 	})
-	y.start(func(c *scheduler.Config) { c.Retention = time.Hour })
-	count := func(f attune.Fence) int {
-		all, err := y.store.Read().Artifacts(context.Background(), f.ExecutionID)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return len(all)
-	}
-	eventually(t, func() bool { return count(old) == 0 })
-	if count(young) != 1 {
-		t.Error("what is not old is gone")
-	}
-	if y.row(old.ExecutionID).Status != attune.StatusCompleted {
-		t.Error("the execution itself has changed")
-	}
-	if _, err := y.store.Read().Action(context.Background(), y.action.Ref); err != nil {
-		t.Error(err)
-	}
 }
 
 func TestCancelingIsPublishedAgainToItsWorker(t *testing.T) {
 	t.Parallel()
-	y := newYard(t)
-	_, fence := silent(y, "w")
-	storetest.Write(t, y.store, func(ctx context.Context, q *store.Queries) error {
-		_, _, err := q.Heartbeat(ctx, fence.WorkerID, fence.Incarnation, time.Hour)
-		return err
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		y := newYard(t, db)
+		_, fence := silent(y, "w")
+		storetest.Write(t, y.store, func(ctx context.Context, q *store.Queries) error {
+			_, _, err := q.Heartbeat(ctx, fence.WorkerID, fence.Incarnation, time.Hour)
+			return err
+		})
+		if _, err := y.Cancel(context.Background(), fence.ExecutionID, "a test"); err != nil {
+			t.Fatal(err)
+		}
+		storetest.Age(t, y.store, fence.ExecutionID, 11)
+		y.start()
+		requests := y.control(fence.WorkerID)
+		if got := next(t, requests); got.ExecutionID != fence.ExecutionID {
+			t.Errorf("%+v", got)
+		}
 	})
-	if _, err := y.Cancel(context.Background(), fence.ExecutionID, "a test"); err != nil {
-		t.Fatal(err)
-	}
-	storetest.Age(t, y.store, fence.ExecutionID, 11)
-	y.start()
-	requests := y.control(fence.WorkerID)
-	if got := next(t, requests); got.ExecutionID != fence.ExecutionID {
-		t.Errorf("%+v", got)
-	}
 }

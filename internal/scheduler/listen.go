@@ -12,9 +12,11 @@ const listenPrefetch = 100
 // listen wakes assign: there is something new to place, or an execution has ended and left a slot. Of a message it
 // needs only that it came; an unreadable one goes to the dead letters.
 func (s *Scheduler) listen(ctx context.Context) error {
-	return s.cfg.Broker.Consume(ctx, broker.SchedulerQueue(listenPrefetch), func(_ context.Context, d broker.Delivery) {
+	queue := broker.SchedulerQueue(listenPrefetch)
+	queue.Ready = s.Wake // what came before the queue was there is found in the table
+	return s.cfg.Broker.Consume(ctx, queue, func(_ context.Context, d broker.Delivery) {
 		if _, err := d.Open(); err != nil {
-			s.log.Error("message rejected", "queue", "attune.scheduler", "error", err)
+			s.log.Error("message rejected", "queue", queue.Queue, "error", err)
 			return
 		}
 		s.Wake()

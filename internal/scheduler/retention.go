@@ -2,13 +2,14 @@ package scheduler
 
 import (
 	"context"
+	"time"
 
 	"github.com/attune-automation/attune/internal/store"
 )
 
 const (
-	retainBatch     = 500
-	pruneAgeSeconds = 3600 // a submission takes milliseconds between its steps
+	retainBatch = 500
+	pruneAge    = time.Hour // a submission takes milliseconds between its steps
 )
 
 // retain removes artifact rows past their retention, and versions of actions and packs that nothing refers to any
@@ -20,7 +21,7 @@ func (s *Scheduler) retain(ctx context.Context) error {
 				return err
 			}
 		}
-		_, err := q.Prune(ctx, pruneAgeSeconds, retainBatch)
+		_, err := q.Prune(ctx, pruneAge, retainBatch)
 		return err
 	})
 }

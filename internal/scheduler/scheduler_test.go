@@ -32,9 +32,9 @@ type yard struct {
 	action store.StoredAction
 }
 
-func newYard(t *testing.T, change ...func(*attune.Action)) *yard {
+func newYard(t *testing.T, db storetest.Database, change ...func(*attune.Action)) *yard {
 	t.Helper()
-	y := &yard{t: t, store: storetest.Open(t), broker: inproc.New(inproc.Config{})}
+	y := &yard{t: t, store: db.Open(t), broker: inproc.New(inproc.Config{})}
 	y.Service = execution.New(execution.Config{Store: y.store, Broker: y.broker, Logger: slog.New(slog.DiscardHandler)})
 	action := storetest.Action("demo.x")
 	for _, c := range change {

@@ -27,15 +27,19 @@ type NewExecution struct {
 	Context        json.RawMessage
 }
 
-// InsertExecution stores a requested execution and returns its id.
+// InsertExecution stores a requested execution and returns its id: 0 if its idempotency key was used before.
 func (q *Queries) InsertExecution(ctx context.Context, e NewExecution) (id int64, err error) {
 	err = q.row(ctx, `
 		INSERT INTO execution (action_id, action_ref, status, attempt, max_attempts, class, idempotency_key,
 			request_digest, timeout_us, trace, not_before, published_at, created_at, parameters, env, context)
 		VALUES ($1, $2, 'requested', 1, $3, $4, NULLIF($5, ''), $6, $7, $8, {now}, {now}, {now}, $9, $10, $11)
+		ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
 		RETURNING id`,
 		e.ActionID, string(e.Action), e.MaxAttempts, e.Class, e.IdempotencyKey, e.RequestDigest,
 		e.Timeout.Microseconds(), e.Trace, []byte(e.Parameters), []byte(e.Env), []byte(e.Context)).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, nil
+	}
 	return id, wrap(err, "store an execution of %s", e.Action)
 }
 
@@ -107,7 +111,16 @@ func scanExecution(row scanner) (r ExecutionRow, err error) {
 
 // Execution returns one execution.
 func (q *Queries) Execution(ctx context.Context, id int64) (ExecutionRow, error) {
-	r, err := scanExecution(q.row(ctx, `SELECT `+executionColumns+` FROM execution WHERE id = $1`, id))
+	return q.oneExecution(ctx, id, `SELECT `+executionColumns+` FROM execution WHERE id = $1`)
+}
+
+// LockExecution returns one execution, which nobody else changes before the transaction ends.
+func (q *Queries) LockExecution(ctx context.Context, id int64) (ExecutionRow, error) {
+	return q.oneExecution(ctx, id, `SELECT `+executionColumns+` FROM execution WHERE id = $1 {for update}`)
+}
+
+func (q *Queries) oneExecution(ctx context.Context, id int64, query string) (ExecutionRow, error) {
+	r, err := scanExecution(q.row(ctx, query, id))
 	if errors.Is(err, sql.ErrNoRows) {
 		return r, attune.Errorf(attune.CodeNotFound,
 			"there is no execution %d: `attune execution list` shows what there is", id)

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/attune-automation/attune"
 )
@@ -94,7 +95,7 @@ func (q *Queries) DeletePack(ctx context.Context, ref string) error {
 
 // RetireActions takes all actions of a pack out of use.
 func (q *Queries) RetireActions(ctx context.Context, pack string) error {
-	_, err := q.exec(ctx, `UPDATE action SET installed = 0 WHERE pack_ref = $1 AND installed = 1`, pack)
+	_, err := q.exec(ctx, `UPDATE action SET installed = FALSE WHERE pack_ref = $1 AND installed`, pack)
 	return wrap(err, "retire the actions of pack %s", pack)
 }
 
@@ -106,16 +107,12 @@ func (q *Queries) PutAction(ctx context.Context, a attune.Action, install bool) 
 		return 0, fmt.Errorf("encode action %s: %w", a.Ref, err)
 	}
 	sum := sha256.Sum256(definition)
-	flag := 0
-	if install {
-		flag = 1
-	}
 	err = q.row(ctx, `
 		INSERT INTO action (ref, pack_ref, digest, definition, definition_digest, installed, created_at)
 		VALUES ($1, $2, $3, $4, $5, $6, {now})
 		ON CONFLICT (ref, definition_digest) DO UPDATE SET installed = excluded.installed
 		RETURNING id`,
-		string(a.Ref), a.Ref.Pack(), a.Digest, definition, hex.EncodeToString(sum[:]), flag).Scan(&id)
+		string(a.Ref), a.Ref.Pack(), a.Digest, definition, hex.EncodeToString(sum[:]), install).Scan(&id)
 	return id, wrap(err, "store action %s", a.Ref)
 }
 
@@ -135,7 +132,7 @@ func scanAction(row scanner) (a StoredAction, err error) {
 
 // Action returns the installed version of an action.
 func (q *Queries) Action(ctx context.Context, ref attune.Ref) (StoredAction, error) {
-	a, err := scanAction(q.row(ctx, `SELECT id, definition FROM action WHERE ref = $1 AND installed = 1`, string(ref)))
+	a, err := scanAction(q.row(ctx, `SELECT id, definition FROM action WHERE ref = $1 AND installed`, string(ref)))
 	if errors.Is(err, sql.ErrNoRows) {
 		return a, attune.Errorf(attune.CodeNotFound,
 			"there is no action %s: `attune action list` shows what is installed", ref)
@@ -153,29 +150,29 @@ func (q *Queries) ActionVersion(ctx context.Context, id int64) (StoredAction, er
 func (q *Queries) Actions(ctx context.Context, pack string) ([]StoredAction, error) {
 	actions, err := collect(ctx, q, scanAction, `
 		SELECT id, definition FROM action
-		WHERE installed = 1 AND ($1 = '' OR pack_ref = $1) ORDER BY ref`, pack)
+		WHERE installed AND ($1 = '' OR pack_ref = $1) ORDER BY ref`, pack)
 	return actions, wrap(err, "list actions")
 }
 
 // Prune removes at most limit retired actions that no execution refers to, and archives that nothing refers to,
-// both older than age seconds, so that a submission between its steps loses nothing. It returns how many rows went.
-func (q *Queries) Prune(ctx context.Context, ageSeconds int64, limit int) (int64, error) {
+// both older than age, so that a submission between its steps loses nothing. It returns how many rows went.
+func (q *Queries) Prune(ctx context.Context, age time.Duration, limit int) (int64, error) {
 	actions, err := q.exec(ctx, `
 		DELETE FROM action WHERE id IN (
 			SELECT a.id FROM action a
-			WHERE a.installed = 0 AND a.created_at < {now} - $1 * 1000000
+			WHERE NOT a.installed AND a.created_at < {now} - $1
 				AND NOT EXISTS (SELECT 1 FROM execution e WHERE e.action_id = a.id)
-			LIMIT $2)`, ageSeconds, limit)
+			LIMIT $2)`, age.Microseconds(), limit)
 	if err != nil {
 		return 0, wrap(err, "prune actions")
 	}
 	archives, err := q.exec(ctx, `
 		DELETE FROM archive WHERE digest IN (
 			SELECT r.digest FROM archive r
-			WHERE r.created_at < {now} - $1 * 1000000
+			WHERE r.created_at < {now} - $1
 				AND NOT EXISTS (SELECT 1 FROM action a WHERE a.digest = r.digest)
 				AND NOT EXISTS (SELECT 1 FROM pack p WHERE p.digest = r.digest)
-			LIMIT $2)`, ageSeconds, limit)
+			LIMIT $2)`, age.Microseconds(), limit)
 	return actions + archives, wrap(err, "prune archives")
 }
 

@@ -7,6 +7,16 @@ import (
 	"github.com/attune-automation/attune"
 )
 
+// LockPlacement lets one transaction place executions at a time, and returns false if another one does just now.
+func (q *Queries) LockPlacement(ctx context.Context) (bool, error) {
+	if q.dialect.tryLock == nil {
+		return true, nil
+	}
+	var locked bool
+	err := q.row(ctx, q.dialect.tryLock(placementLock)).Scan(&locked)
+	return locked, wrap(err, "lock the placement")
+}
+
 // WaitingClasses returns the classes of the executions that wait and are due, each once. It jumps from class to class
 // in the index, so its cost is the number of classes and not the number of executions.
 func (q *Queries) WaitingClasses(ctx context.Context) ([]string, error) {
@@ -83,7 +93,8 @@ func (q *Queries) Unclaimed(ctx context.Context, age time.Duration, limit int) (
 func (q *Queries) TakeUnpublished(ctx context.Context, status attune.Status, age time.Duration, limit int) ([]ExecutionRow, error) {
 	rows, err := collect(ctx, q, scanExecution, `
 		UPDATE execution SET published_at = {now}
-		WHERE id IN (SELECT id FROM execution WHERE status = $1 AND published_at < {now} - $2 ORDER BY id LIMIT $3)
+		WHERE id IN (SELECT id FROM execution WHERE status = $1 AND published_at < {now} - $2
+			ORDER BY id LIMIT $3 {skip locked})
 		RETURNING `+executionColumns, string(status), age.Microseconds(), limit)
 	return rows, wrap(err, "take the %s executions to publish again", status)
 }

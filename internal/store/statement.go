@@ -45,11 +45,11 @@ func (q *Queries) prepare(ctx context.Context, query string) (*sql.Stmt, error) 
 func (q *Queries) exec(ctx context.Context, query string, args ...any) (int64, error) {
 	statement, err := q.prepare(ctx, query)
 	if err != nil {
-		return 0, err
+		return 0, classify(q.dialect, err)
 	}
 	done, err := statement.ExecContext(ctx, args...)
 	if err != nil {
-		return 0, err
+		return 0, classify(q.dialect, err)
 	}
 	return done.RowsAffected()
 }
@@ -57,29 +57,38 @@ func (q *Queries) exec(ctx context.Context, query string, args ...any) (int64, e
 // scanner is a row of an answer.
 type scanner interface{ Scan(dest ...any) error }
 
-// unprepared is the answer of a statement that could not be prepared.
-type unprepared struct{ err error }
+// answer is the one row of an answer, or why there is none.
+type answer struct {
+	row     scanner
+	err     error
+	dialect *dialect
+}
 
-// Scan returns the error.
-func (u unprepared) Scan(...any) error { return u.err }
+// Scan reads the row.
+func (a answer) Scan(dest ...any) error {
+	if a.err != nil {
+		return classify(a.dialect, a.err)
+	}
+	return classify(a.dialect, a.row.Scan(dest...))
+}
 
 func (q *Queries) row(ctx context.Context, query string, args ...any) scanner {
 	statement, err := q.prepare(ctx, query)
 	if err != nil {
-		return unprepared{err}
+		return answer{err: err, dialect: q.dialect}
 	}
-	return statement.QueryRowContext(ctx, args...)
+	return answer{row: statement.QueryRowContext(ctx, args...), dialect: q.dialect}
 }
 
 // collect runs a query and scans every row of its answer.
 func collect[T any](ctx context.Context, q *Queries, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
 	statement, err := q.prepare(ctx, query)
 	if err != nil {
-		return nil, err
+		return nil, classify(q.dialect, err)
 	}
 	rows, err := statement.QueryContext(ctx, args...)
 	if err != nil {
-		return nil, err
+		return nil, classify(q.dialect, err)
 	}
 	defer func() { _ = rows.Close() }() // rows.Err below tells what matters
 	var all []T
@@ -90,5 +99,5 @@ func collect[T any](ctx context.Context, q *Queries, scan func(scanner) (T, erro
 		}
 		all = append(all, one)
 	}
-	return all, rows.Err()
+	return all, classify(q.dialect, rows.Err())
 }

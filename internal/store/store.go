@@ -7,21 +7,14 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
-	"path/filepath"
-	"strings"
 	"time"
-
-	"github.com/attune-automation/attune"
 )
-
-// busyTimeout is how long a statement waits for another process that writes to the same SQLite file.
-const busyTimeout = 20 * time.Second
 
 // Config says where the database is.
 type Config struct {
-	URL            string // sqlite:PATH
+	URL            string // sqlite:PATH or postgres://…
 	Dir            string // what a relative PATH is relative to
-	MaxConnections int    // readers; SQLite has one writer
+	MaxConnections int    // of this process, in all; SQLite's writer comes on top
 	Logger         *slog.Logger
 }
 
@@ -29,49 +22,37 @@ type Config struct {
 type Store struct {
 	read    *statements
 	write   *statements
-	writer  chan struct{} // holds a value while this process writes
+	writer  chan struct{} // holds a value while this process writes; nil if the database lets several write at once
 	dialect *dialect
 }
 
-// Open opens the database and brings its schema up to date. Several processes may open the same file at once.
+// Open opens the database and brings its schema up to date. Several processes may open the same one at once.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
-	path, err := sqlitePath(cfg)
+	db, err := newDatabase(cfg)
 	if err != nil {
 		return nil, err
 	}
-	if err := migrate(ctx, path, cfg.Logger); err != nil {
-		return nil, fmt.Errorf("open database %s: %w", path, err)
+	if err := upToDate(ctx, db, cfg.Logger); err != nil {
+		return nil, classify(db.dialect(), fmt.Errorf("open database %s: %w", db.name(), err))
 	}
-	write, err := openSQLite(path, "&_txlock=immediate")
+	read, write, err := db.pools(max(minConnections, cfg.MaxConnections))
 	if err != nil {
 		return nil, err
 	}
-	read, err := openSQLite(path, "&_pragma=query_only(1)")
-	if err != nil {
-		return nil, errors.Join(err, write.Close())
+	s := &Store{read: newStatements(read), write: newStatements(write), dialect: db.dialect()}
+	if s.dialect.oneWriter {
+		s.writer = make(chan struct{}, 1)
 	}
-	write.SetMaxOpenConns(writeConnections)
-	write.SetMaxIdleConns(writeConnections)
-	read.SetMaxOpenConns(max(1, cfg.MaxConnections))
-	read.SetMaxIdleConns(max(1, cfg.MaxConnections))
-	return &Store{
-		read: newStatements(read), write: newStatements(write), writer: make(chan struct{}, 1), dialect: &sqliteDialect,
-	}, nil
+	return s, nil
 }
 
-// writeConnections is one for the transaction, and one to prepare statements on while it runs.
-const writeConnections = 2
+// minConnections is what a process needs: one that reads, and one that writes.
+const minConnections = 2
 
-func sqlitePath(cfg Config) (string, error) {
-	path, ok := strings.CutPrefix(cfg.URL, "sqlite:")
-	if !ok || path == "" {
-		return "", attune.Errorf(attune.CodeInvalid,
-			"database.url: %q is not supported in this version: write sqlite:PATH", redact(cfg.URL))
-	}
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(cfg.Dir, path)
-	}
-	return path, nil
+// bound lets a pool have so many connections, and keep them.
+func bound(pool *sql.DB, connections int) {
+	pool.SetMaxOpenConns(connections)
+	pool.SetMaxIdleConns(connections)
 }
 
 // redact keeps a password out of messages.
@@ -81,18 +62,6 @@ func redact(raw string) string {
 		return "(unreadable URL)"
 	}
 	return u.Redacted()
-}
-
-func openSQLite(path, options string) (*sql.DB, error) {
-	// synchronous(FULL): what was answered with an id survives a power cut, too.
-	dsn := (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath()}).String() +
-		fmt.Sprintf("?_pragma=busy_timeout(%d)&_pragma=foreign_keys(1)&_pragma=synchronous(FULL)", busyTimeout.Milliseconds()) +
-		options
-	db, err := sql.Open("sqlite", dsn)
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
-	}
-	return db, nil
 }
 
 // Close closes all connections; it waits for statements that run.
@@ -111,35 +80,51 @@ func (s *Store) Read() *Queries {
 	return &Queries{statements: s.read, dialect: s.dialect}
 }
 
-// Write runs do in one transaction, which is committed if do returns nil. Writers are one after the other, in all
-// processes, from the first statement on: what do reads can't change before it commits.
+// maxTries is how often a transaction is done in all that loses against others.
+const maxTries = 5
+
+// Write runs do in one transaction, which is committed if do returns nil. do may be run again when the database has
+// broken it off in favour of another one. On SQLite, writers are one after the other, in all processes, from the first
+// statement on; on PostgreSQL, what do reads may change before it commits unless it locks it.
 func (s *Store) Write(ctx context.Context, do func(*Queries) error) error {
 	// Inside a process, waiting in line is cheaper and fairer than SQLite's busy loop.
-	select {
-	case s.writer <- struct{}{}:
-	case <-ctx.Done():
-		return fmt.Errorf("wait to write: %w", context.Cause(ctx))
+	if s.writer != nil {
+		select {
+		case s.writer <- struct{}{}:
+		case <-ctx.Done():
+			return fmt.Errorf("wait to write: %w", context.Cause(ctx))
+		}
+		defer func() { <-s.writer }()
 	}
-	defer func() { <-s.writer }()
+	for try := 1; ; try++ {
+		err := s.transaction(ctx, do)
+		if err == nil || try == maxTries || !s.dialect.again(err) {
+			return err
+		}
+	}
+}
+
+func (s *Store) transaction(ctx context.Context, do func(*Queries) error) error {
 	tx, err := s.write.pool.BeginTx(ctx, nil)
 	if err != nil {
-		return s.classify(fmt.Errorf("begin transaction: %w", err))
+		return classify(s.dialect, fmt.Errorf("begin transaction: %w", err))
 	}
 	defer func() { _ = tx.Rollback() }() // after a commit there is nothing left to roll back
 	if err := do(&Queries{statements: s.write, tx: tx, dialect: s.dialect}); err != nil {
-		return s.classify(err)
+		return err
 	}
 	if err := tx.Commit(); err != nil {
-		return s.classify(fmt.Errorf("commit: %w", err))
+		return classify(s.dialect, fmt.Errorf("commit: %w", err))
 	}
 	return nil
 }
 
-// ErrUnavailable is wrapped by errors that say nothing of the input: the database was busy for too long, or its disk is full or failing.
+// ErrUnavailable is wrapped by errors that say nothing of the input: the database was busy for too long, can't be
+// reached, or its disk is full or failing. Whether what was being written is stored is then unknown.
 var ErrUnavailable = errors.New("the database is not available")
 
-func (s *Store) classify(err error) error {
-	if s.dialect.away(err) {
+func classify(d *dialect, err error) error {
+	if err != nil && d.away(err) {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	return err

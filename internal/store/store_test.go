@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -16,17 +17,6 @@ import (
 	"github.com/attune-automation/attune/internal/store"
 	"github.com/attune-automation/attune/internal/store/storetest"
 )
-
-// raw opens the file of a store behind its back.
-func raw(t *testing.T, dir string) *sql.DB {
-	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "attune.db")+"?_pragma=busy_timeout(20000)")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	return db
-}
 
 func insert(t *testing.T, s *store.Store, a store.StoredAction) int64 {
 	t.Helper()
@@ -43,20 +33,21 @@ func insert(t *testing.T, s *store.Store, a store.StoredAction) int64 {
 
 func TestTransitionsInSQLAreThoseOfTheTable(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	s := storetest.OpenIn(t, dir)
-	action := storetest.PutAction(t, s, storetest.Action("demo.hello"))
-	db := raw(t, dir)
-	for _, from := range attune.Statuses() {
-		for _, to := range attune.Statuses() {
-			id := insert(t, s, action)
-			walk(t, db, id, from)
-			_, err := db.Exec(`UPDATE execution SET status = ? WHERE id = ?`, to, id)
-			if allowed := from == to || from.CanBecome(to); allowed != (err == nil) {
-				t.Errorf("%s to %s: the table says %v, SQL says %v", from, to, allowed, err)
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		s := db.Open(t)
+		action := storetest.PutAction(t, s, storetest.Action("demo.hello"))
+		raw := db.Raw(t)
+		for _, from := range attune.Statuses() {
+			for _, to := range attune.Statuses() {
+				id := insert(t, s, action)
+				walk(t, raw, id, from)
+				_, err := raw.Exec(`UPDATE execution SET status = $1 WHERE id = $2`, to, id)
+				if allowed := from == to || from.CanBecome(to); allowed != (err == nil) {
+					t.Errorf("%s to %s: the table says %v, SQL says %v", from, to, allowed, err)
+				}
 			}
 		}
-	}
+	})
 }
 
 // walk takes a requested execution to a status by legal steps.
@@ -74,7 +65,7 @@ func walk(t *testing.T, db *sql.DB, id int64, to attune.Status) {
 		attune.StatusAbandoned: {"scheduled", "running", "abandoned"},
 	}
 	for _, status := range path[to] {
-		if _, err := db.Exec(`UPDATE execution SET status = ? WHERE id = ?`, status, id); err != nil {
+		if _, err := db.Exec(`UPDATE execution SET status = $1 WHERE id = $2`, status, id); err != nil {
 			t.Fatalf("walk to %s: %v", to, err)
 		}
 	}
@@ -82,114 +73,120 @@ func walk(t *testing.T, db *sql.DB, id int64, to attune.Status) {
 
 func TestFinalIsFinalInSQL(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	s := storetest.OpenIn(t, dir)
-	action := storetest.PutAction(t, s, storetest.Action("demo.hello"))
-	db := raw(t, dir)
-	for _, status := range attune.Statuses() {
-		if !status.Final() {
-			continue
-		}
-		id := insert(t, s, action)
-		walk(t, db, id, status)
-		for column, value := range map[string]any{
-			"status": "running", "attempt": 2, "worker_id": 9, "worker_name": "x", "incarnation": 4, "result": []byte("1"),
-			"error_kind": "exit", "error_message": "x", "finished_at": 1, "exit_code": 3, "signal": "SIGKILL",
-		} {
-			_, err := db.Exec(`UPDATE execution SET `+column+` = ? WHERE id = ?`, value, id)
-			if err == nil || !strings.Contains(err.Error(), "final") && !strings.Contains(err.Error(), "illegal") {
-				t.Errorf("%s: changing %s was not refused: %v", status, column, err)
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		s := db.Open(t)
+		action := storetest.PutAction(t, s, storetest.Action("demo.hello"))
+		raw := db.Raw(t)
+		for _, status := range attune.Statuses() {
+			if !status.Final() {
+				continue
+			}
+			id := insert(t, s, action)
+			walk(t, raw, id, status)
+			for column, value := range map[string]any{
+				"status": "running", "attempt": 2, "worker_id": 9, "worker_name": "x", "incarnation": 4, "result": []byte("1"),
+				"error_kind": "exit", "error_message": "x", "finished_at": 1, "exit_code": 3, "signal": "SIGKILL",
+			} {
+				_, err := raw.Exec(`UPDATE execution SET `+column+` = $1 WHERE id = $2`, value, id)
+				if err == nil || !strings.Contains(err.Error(), "final") && !strings.Contains(err.Error(), "illegal") {
+					t.Errorf("%s: changing %s was not refused: %v", status, column, err)
+				}
+			}
+			if _, err := raw.Exec(`UPDATE execution SET published_at = 7, cpu_ms = 5 WHERE id = $1`, id); err != nil {
+				t.Errorf("%s: other columns must stay changeable: %v", status, err)
 			}
 		}
-		if _, err := db.Exec(`UPDATE execution SET published_at = 7, cpu_ms = 5 WHERE id = ?`, id); err != nil {
-			t.Errorf("%s: other columns must stay changeable: %v", status, err)
-		}
-	}
+	})
 }
 
 func TestExecutionComesBackAsStored(t *testing.T) {
 	t.Parallel()
-	s := storetest.Open(t)
-	id := insert(t, s, storetest.PutAction(t, s, storetest.Action("demo.hello")))
-	got, err := s.Read().Execution(context.Background(), id)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(got.Parameters) != `{"message":"a\u0000b"}` || got.Status != attune.StatusRequested || got.Attempt != 1 {
-		t.Errorf("got %+v", got)
-	}
-	_, err = s.Read().Execution(context.Background(), id+1)
-	if attune.ErrorCode(err) != attune.CodeNotFound {
-		t.Errorf("a missing execution: %v", err)
-	}
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		s := db.Open(t)
+		id := insert(t, s, storetest.PutAction(t, s, storetest.Action("demo.hello")))
+		got, err := s.Read().Execution(context.Background(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(got.Parameters) != `{"message":"a\u0000b"}` || got.Status != attune.StatusRequested || got.Attempt != 1 {
+			t.Errorf("got %+v", got)
+		}
+		_, err = s.Read().Execution(context.Background(), id+1)
+		if attune.ErrorCode(err) != attune.CodeNotFound {
+			t.Errorf("a missing execution: %v", err)
+		}
+	})
 }
 
-func TestSeveralProcessesOpenOneNewDirectory(t *testing.T) {
+func TestSeveralProcessesOpenOneNewDatabase(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(func() { storetest.OpenIn(t, dir) })
-	}
-	wg.Wait()
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() { db.Open(t) })
+		}
+		wg.Wait()
+	})
 }
 
 func TestConcurrentWritersLoseNothing(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	action := storetest.PutAction(t, storetest.OpenIn(t, dir), storetest.Action("demo.hello"))
-	const writers, each = 4, 25
-	var wg sync.WaitGroup
-	for range writers {
-		wg.Go(func() {
-			s := storetest.OpenIn(t, dir)
-			for range each {
-				insert(t, s, action)
-			}
-		})
-	}
-	wg.Wait()
-	rows, err := storetest.OpenIn(t, dir).Read().Executions(context.Background(), store.Filter{Limit: 1000})
-	if err != nil || len(rows) != writers*each {
-		t.Fatalf("%d rows, %v", len(rows), err)
-	}
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		action := storetest.PutAction(t, db.Open(t), storetest.Action("demo.hello"))
+		const writers, each = 4, 25
+		var wg sync.WaitGroup
+		for range writers {
+			wg.Go(func() {
+				s := db.Open(t)
+				for range each {
+					insert(t, s, action)
+				}
+			})
+		}
+		wg.Wait()
+		rows, err := db.Open(t).Read().Executions(context.Background(), store.Filter{Limit: 1000})
+		if err != nil || len(rows) != writers*each {
+			t.Fatalf("%d rows, %v", len(rows), err)
+		}
+	})
 }
 
 func TestNewerSchemaIsRefused(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	storetest.OpenIn(t, dir)
-	if _, err := raw(t, dir).Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)`); err != nil {
-		t.Fatal(err)
-	}
-	_, err := store.Open(context.Background(), store.Config{URL: "sqlite:attune.db", Dir: dir, MaxConnections: 1})
-	if attune.ErrorCode(err) != attune.CodeConflict || !strings.Contains(err.Error(), "9999") {
-		t.Errorf("got %v", err)
-	}
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		db.Open(t)
+		if _, err := db.Raw(t).Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, TRUE)`); err != nil {
+			t.Fatal(err)
+		}
+		_, err := store.Open(context.Background(), store.Config{URL: db.URL, Dir: db.Dir})
+		if attune.ErrorCode(err) != attune.CodeConflict || !strings.Contains(err.Error(), "9999") {
+			t.Errorf("got %v", err)
+		}
+	})
 }
 
 func TestSchemaVersionIsTheNewestMigration(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	storetest.OpenIn(t, dir)
-	files, err := os.ReadDir("migrations/sqlite")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var newest, current int
-	for _, f := range files {
-		if _, err := fmt.Sscanf(f.Name(), "%d_", &newest); err != nil {
-			t.Fatalf("%s: %v", f.Name(), err)
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		db.Open(t)
+		files, err := os.ReadDir("migrations/" + db.Dialect)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	if err := raw(t, dir).QueryRow(`SELECT max(version_id) FROM goose_db_version`).Scan(&current); err != nil {
-		t.Fatal(err)
-	}
-	// Opening twice must find nothing to do; otherwise schemaVersion is not the newest file's number.
-	if current != newest {
-		t.Errorf("applied %d, newest file %d", current, newest)
-	}
-	storetest.OpenIn(t, dir)
+		var newest, current int
+		for _, f := range files {
+			if _, err := fmt.Sscanf(f.Name(), "%d_", &newest); err != nil {
+				t.Fatalf("%s: %v", f.Name(), err)
+			}
+		}
+		if err := db.Raw(t).QueryRow(`SELECT max(version_id) FROM goose_db_version`).Scan(&current); err != nil {
+			t.Fatal(err)
+		}
+		if current != newest || current != store.SchemaVersion {
+			t.Errorf("applied %d, newest file %d, known %d", current, newest, store.SchemaVersion)
+		}
+		db.Open(t) // which finds nothing to do
+	})
 }
 
 func TestUnreadableDatabaseNamesTheFile(t *testing.T) {
@@ -206,90 +203,96 @@ func TestUnreadableDatabaseNamesTheFile(t *testing.T) {
 
 func TestPacksAndActions(t *testing.T) {
 	t.Parallel()
-	s, ctx := storetest.Open(t), context.Background()
-	first := storetest.PutAction(t, s, storetest.Action("demo.hello"))
-	storetest.Write(t, s, func(ctx context.Context, q *store.Queries) error {
-		return q.PutPack(ctx, attune.Pack{Ref: "demo", Digest: "d0", Version: "1", Label: "Demo", Tags: []string{"a"}})
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		s, ctx := db.Open(t), context.Background()
+		first := storetest.PutAction(t, s, storetest.Action("demo.hello"))
+		storetest.Write(t, s, func(ctx context.Context, q *store.Queries) error {
+			return q.PutPack(ctx, attune.Pack{Ref: "demo", Digest: "d0", Version: "1", Label: "Demo", Tags: []string{"a"}})
+		})
+		got, err := s.Read().Action(ctx, "demo.hello")
+		if err != nil || !cmp.Equal(got, first) {
+			t.Errorf("action: %v %s", err, cmp.Diff(first, got))
+		}
+		storetest.Write(t, s, func(ctx context.Context, q *store.Queries) error { return q.DeletePack(ctx, "demo") })
+		if _, err := s.Read().Action(ctx, "demo.hello"); attune.ErrorCode(err) != attune.CodeNotFound {
+			t.Errorf("a removed pack's action is still there: %v", err)
+		}
+		if kept, err := s.Read().ActionVersion(ctx, first.ID); err != nil || kept.Ref != "demo.hello" {
+			t.Errorf("the version that executions keep: %v %v", kept, err)
+		}
 	})
-	got, err := s.Read().Action(ctx, "demo.hello")
-	if err != nil || !cmp.Equal(got, first) {
-		t.Errorf("action: %v %s", err, cmp.Diff(first, got))
-	}
-	storetest.Write(t, s, func(ctx context.Context, q *store.Queries) error { return q.DeletePack(ctx, "demo") })
-	if _, err := s.Read().Action(ctx, "demo.hello"); attune.ErrorCode(err) != attune.CodeNotFound {
-		t.Errorf("a removed pack's action is still there: %v", err)
-	}
-	if kept, err := s.Read().ActionVersion(ctx, first.ID); err != nil || kept.Ref != "demo.hello" {
-		t.Errorf("the version that executions keep: %v %v", kept, err)
-	}
 }
 
 func TestPruneKeepsWhatExecutionsNeed(t *testing.T) {
 	t.Parallel()
-	s, ctx := storetest.Open(t), context.Background()
-	used, unused := storetest.Action("adhoc.used"), storetest.Action("adhoc.unused")
-	used.Digest, unused.Digest = "d1", "d2"
-	var usedID int64
-	storetest.Write(t, s, func(ctx context.Context, q *store.Queries) (err error) {
-		for _, a := range []attune.Action{used, unused} {
-			if err := q.PutArchive(ctx, a.Digest, []byte(a.Ref)); err != nil {
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		s, ctx := db.Open(t), context.Background()
+		used, unused := storetest.Action("adhoc.used"), storetest.Action("adhoc.unused")
+		used.Digest, unused.Digest = "d1", "d2"
+		var usedID int64
+		storetest.Write(t, s, func(ctx context.Context, q *store.Queries) (err error) {
+			for _, a := range []attune.Action{used, unused} {
+				if err := q.PutArchive(ctx, a.Digest, []byte(a.Ref)); err != nil {
+					return err
+				}
+			}
+			if usedID, err = q.PutAction(ctx, used, false); err != nil {
 				return err
 			}
-		}
-		if usedID, err = q.PutAction(ctx, used, false); err != nil {
+			_, err = q.PutAction(ctx, unused, false)
 			return err
+		})
+		insert(t, s, store.StoredAction{ID: usedID, Action: used})
+		storetest.Write(t, s, func(ctx context.Context, q *store.Queries) error {
+			n, err := q.Prune(ctx, -time.Second, 10)
+			if n != 2 {
+				t.Errorf("pruned %d rows, want the unused action and its archive", n)
+			}
+			return err
+		})
+		if _, err := s.Read().Archive(ctx, "d1"); err != nil {
+			t.Errorf("the used archive: %v", err)
 		}
-		_, err = q.PutAction(ctx, unused, false)
-		return err
-	})
-	insert(t, s, store.StoredAction{ID: usedID, Action: used})
-	storetest.Write(t, s, func(ctx context.Context, q *store.Queries) error {
-		n, err := q.Prune(ctx, -1, 10)
-		if n != 2 {
-			t.Errorf("pruned %d rows, want the unused action and its archive", n)
+		if _, err := s.Read().Archive(ctx, "d2"); attune.ErrorCode(err) != attune.CodeNotFound {
+			t.Errorf("the unused archive: %v", err)
 		}
-		return err
 	})
-	if _, err := s.Read().Archive(ctx, "d1"); err != nil {
-		t.Errorf("the used archive: %v", err)
-	}
-	if _, err := s.Read().Archive(ctx, "d2"); attune.ErrorCode(err) != attune.CodeNotFound {
-		t.Errorf("the unused archive: %v", err)
-	}
 }
 
 func TestListFiltersAndPages(t *testing.T) {
 	t.Parallel()
-	s, ctx := storetest.Open(t), context.Background()
-	a := storetest.PutAction(t, s, storetest.Action("demo.hello"))
-	b := storetest.PutAction(t, s, storetest.Action("demo_x.hello"))
-	for range 3 {
-		insert(t, s, a)
-	}
-	last := insert(t, s, b)
-	for name, test := range map[string]struct {
-		filter store.Filter
-		want   []int64
-	}{
-		"all":        {store.Filter{Limit: 10}, []int64{last, 3, 2, 1}},
-		"page":       {store.Filter{Before: 3, Limit: 1}, []int64{2}},
-		"action":     {store.Filter{Action: "demo_x.hello", Limit: 10}, []int64{last}},
-		"pack":       {store.Filter{Pack: "demo", Limit: 10}, []int64{3, 2, 1}},
-		"underscore": {store.Filter{Pack: "demo_", Limit: 10}, nil},
-		"status":     {store.Filter{Statuses: []attune.Status{"running", "failed"}, Limit: 10}, nil},
-	} {
-		rows, err := s.Read().Executions(ctx, test.filter)
-		if err != nil {
-			t.Fatal(err)
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		s, ctx := db.Open(t), context.Background()
+		a := storetest.PutAction(t, s, storetest.Action("demo.hello"))
+		b := storetest.PutAction(t, s, storetest.Action("demo_x.hello"))
+		for range 3 {
+			insert(t, s, a)
 		}
-		var got []int64
-		for _, row := range rows {
-			got = append(got, row.ID)
+		last := insert(t, s, b)
+		for name, test := range map[string]struct {
+			filter store.Filter
+			want   []int64
+		}{
+			"all":        {store.Filter{Limit: 10}, []int64{last, 3, 2, 1}},
+			"page":       {store.Filter{Before: 3, Limit: 1}, []int64{2}},
+			"action":     {store.Filter{Action: "demo_x.hello", Limit: 10}, []int64{last}},
+			"pack":       {store.Filter{Pack: "demo", Limit: 10}, []int64{3, 2, 1}},
+			"underscore": {store.Filter{Pack: "demo_", Limit: 10}, nil},
+			"status":     {store.Filter{Statuses: []attune.Status{"running", "failed"}, Limit: 10}, nil},
+		} {
+			rows, err := s.Read().Executions(ctx, test.filter)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []int64
+			for _, row := range rows {
+				got = append(got, row.ID)
+			}
+			if !cmp.Equal(got, test.want) {
+				t.Errorf("%s: got %v, want %v", name, got, test.want)
+			}
 		}
-		if !cmp.Equal(got, test.want) {
-			t.Errorf("%s: got %v, want %v", name, got, test.want)
-		}
-	}
+	})
 }
 
 func TestDatabaseIsForItsOwnerAlone(t *testing.T) {

@@ -41,11 +41,11 @@ func (q *Queries) RegisterWorker(ctx context.Context, r Registration) (id, incar
 	err = q.row(ctx, `
 		INSERT INTO worker (name, status, incarnation, worker_type, host, labels, slots, exclusive, passed_over,
 			registered_at, last_heartbeat, lease_until)
-		VALUES ($1, 'active', 1, $2, $3, $4, $5, $6, 0, {now}, {now}, {now} + $7)
+		VALUES ($1, 'active', 1, $2, $3, $4, $5, $6, FALSE, {now}, {now}, {now} + $7)
 		ON CONFLICT (name) DO UPDATE SET
 			status = CASE worker.status WHEN 'cordoned' THEN 'cordoned' ELSE 'active' END,
 			incarnation = worker.incarnation + 1, worker_type = excluded.worker_type, host = excluded.host,
-			labels = excluded.labels, slots = excluded.slots, exclusive = excluded.exclusive, passed_over = 0,
+			labels = excluded.labels, slots = excluded.slots, exclusive = excluded.exclusive, passed_over = FALSE,
 			registered_at = excluded.registered_at, last_heartbeat = excluded.last_heartbeat,
 			lease_until = excluded.lease_until
 		RETURNING id, incarnation`,
@@ -77,7 +77,7 @@ func (q *Queries) SetRuntimes(ctx context.Context, workerID int64, runtimes []at
 func (q *Queries) Heartbeat(ctx context.Context, id, incarnation int64, lease time.Duration) (attune.WorkerStatus, bool, error) {
 	var status string
 	err := q.row(ctx, `
-		UPDATE worker SET last_heartbeat = {now}, lease_until = {now} + $3, passed_over = 0,
+		UPDATE worker SET last_heartbeat = {now}, lease_until = {now} + $3, passed_over = FALSE,
 			status = CASE status WHEN 'lost' THEN 'active' ELSE status END
 		WHERE id = $1 AND incarnation = $2 RETURNING status`, id, incarnation, lease.Microseconds()).Scan(&status)
 	if errors.Is(err, sql.ErrNoRows) {

@@ -67,7 +67,7 @@ func (h Home) lock() (unlock func(), err error) {
 	switch {
 	case errors.Is(err, unix.EWOULDBLOCK):
 		err = fmt.Errorf("%w: %w", errHeld, attune.Errorf(attune.CodeConflict,
-			"worker %s runs already on this data directory: stop it, or give this one another --name", filepath.Base(h.dir)))
+			"worker %s runs already on this data directory: stop it, or set another worker.name for this one", filepath.Base(h.dir)))
 	case err != nil:
 		err = fmt.Errorf("lock %s: %w", path, err)
 	}

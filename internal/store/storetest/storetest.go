@@ -3,26 +3,78 @@ package storetest
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
-	"io"
+	"errors"
+	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"sync/atomic"
 	"testing"
 
 	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/internal/store"
 )
 
-// Open returns a store on a new SQLite file, closed when the test ends.
-func Open(t testing.TB) *store.Store {
-	t.Helper()
-	return OpenIn(t, t.TempDir())
+// Database is an empty place for a store: a directory of its own, or a schema of its own on PostgreSQL.
+type Database struct {
+	Dialect string // sqlite or postgres
+	URL     string
+	Dir     string // of the SQLite file
 }
 
-// OpenIn returns a store on the SQLite file in dir, as another process on the same data directory would open it.
-func OpenIn(t testing.TB, dir string) *store.Store {
+// Each runs a test on every database that the program knows, each time on an empty one.
+func Each(t *testing.T, test func(t *testing.T, db Database)) {
+	t.Helper()
+	for name, empty := range map[string]func(testing.TB) Database{"sqlite": SQLite, "postgres": Postgres} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, empty(t))
+		})
+	}
+}
+
+// SQLite returns a directory for a new SQLite file.
+func SQLite(t testing.TB) Database {
+	t.Helper()
+	return Database{Dialect: "sqlite", URL: "sqlite:attune.db", Dir: t.TempDir()}
+}
+
+// Postgres returns a new schema on the server that ATTUNE_TEST_POSTGRES_URL names, dropped when the test ends. Without
+// the variable the test is skipped, but fails in CI.
+func Postgres(t testing.TB) Database {
+	t.Helper()
+	server := os.Getenv("ATTUNE_TEST_POSTGRES_URL")
+	if server == "" && os.Getenv("CI") != "" {
+		t.Fatal("ATTUNE_TEST_POSTGRES_URL names no server: CI runs every test")
+	}
+	if server == "" {
+		t.Skip("ATTUNE_TEST_POSTGRES_URL names no server: `make test` starts one")
+	}
+	schema := fmt.Sprintf("test_%d_%d", os.Getpid(), schemas.Add(1))
+	run := func(statement string) {
+		admin, err := sql.Open("pgx", server)
+		if err == nil {
+			_, err = admin.ExecContext(context.Background(), statement)
+		}
+		if err = errors.Join(err, admin.Close()); err != nil {
+			t.Errorf("%s: %v", statement, err)
+		}
+	}
+	run("CREATE SCHEMA " + schema)
+	t.Cleanup(func() { run("DROP SCHEMA " + schema + " CASCADE") })
+	return Database{Dialect: "postgres", URL: server + "?search_path=" + schema}
+}
+
+// schemas makes the names of schemas unique in this process.
+var schemas atomic.Int64
+
+// Open returns a store on the database, as another process would open it, closed when the test ends.
+func (d Database) Open(t testing.TB) *store.Store {
 	t.Helper()
 	s, err := store.Open(context.Background(), store.Config{
-		URL: "sqlite:attune.db", Dir: dir, MaxConnections: 4, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		URL: d.URL, Dir: d.Dir, MaxConnections: 6, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatalf("open the store: %v", err)
@@ -33,6 +85,33 @@ func OpenIn(t testing.TB, dir string) *store.Store {
 		}
 	})
 	return s
+}
+
+// Raw opens the database behind the store's back, closed when the test ends. Placeholders are $1.
+func (d Database) Raw(t testing.TB) *sql.DB {
+	t.Helper()
+	driver, dsn := "pgx", d.URL
+	if d.Dialect == "sqlite" {
+		driver, dsn = "sqlite", "file:"+filepath.Join(d.Dir, "attune.db")+"?_pragma=busy_timeout(20000)"
+	}
+	db, err := sql.Open(driver, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+// Open returns a store on a new SQLite file, closed when the test ends.
+func Open(t testing.TB) *store.Store {
+	t.Helper()
+	return SQLite(t).Open(t)
+}
+
+// OpenIn returns a store on the SQLite file in dir, as another process on the same data directory would open it.
+func OpenIn(t testing.TB, dir string) *store.Store {
+	t.Helper()
+	return Database{Dialect: "sqlite", URL: "sqlite:attune.db", Dir: dir}.Open(t)
 }
 
 // Action returns a small shell action.

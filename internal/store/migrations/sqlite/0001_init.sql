@@ -1,4 +1,4 @@
--- Times are microseconds since 1970 UTC. Flags are 0 or 1. Parameters, results and definitions are bytes, because
+-- Times are microseconds since 1970 UTC. Flags are 0 or 1, which is what TRUE and FALSE mean here. Parameters, results and definitions are bytes, because
 -- JSON may hold \u0000, which a text column of PostgreSQL refuses.
 
 -- +goose Up
@@ -35,7 +35,7 @@ CREATE TABLE action (
     created_at        INTEGER NOT NULL,
     UNIQUE (ref, definition_digest)
 );
-CREATE UNIQUE INDEX action_installed ON action (ref) WHERE installed = 1;
+CREATE UNIQUE INDEX action_installed ON action (ref) WHERE installed;
 CREATE INDEX action_digest ON action (digest);
 
 CREATE TABLE worker (

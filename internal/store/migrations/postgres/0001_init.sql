@@ -1,0 +1,201 @@
+-- Times are microseconds since 1970 UTC. Parameters, results and definitions are bytes, because
+-- JSON may hold \u0000, which a text column of PostgreSQL refuses.
+
+-- +goose Up
+
+CREATE TABLE pack (
+    id           BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    ref          TEXT NOT NULL UNIQUE,
+    digest       TEXT NOT NULL,
+    version      TEXT NOT NULL,
+    label        TEXT NOT NULL,
+    description  TEXT NOT NULL,
+    author       TEXT NOT NULL,
+    tags         TEXT NOT NULL,
+    installed_at BIGINT NOT NULL
+);
+
+-- The files of a pack or of a script, kept while an action that may still run refers to them.
+CREATE TABLE archive (
+    digest     TEXT PRIMARY KEY,
+    content    BYTEA NOT NULL,
+    created_at BIGINT NOT NULL
+);
+
+-- One row for each version of an action that was ever asked for; the installed one has the flag. An execution keeps
+-- the row that it was submitted with, so that a new version of a pack disturbs nothing that waits or runs.
+CREATE TABLE action (
+    id                BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    ref               TEXT NOT NULL,
+    pack_ref          TEXT NOT NULL,
+    digest            TEXT NOT NULL,
+    definition        BYTEA NOT NULL,
+    definition_digest TEXT NOT NULL,
+    installed         BOOLEAN NOT NULL,
+    created_at        BIGINT NOT NULL,
+    UNIQUE (ref, definition_digest)
+);
+CREATE UNIQUE INDEX action_installed ON action (ref) WHERE installed;
+CREATE INDEX action_digest ON action (digest);
+
+CREATE TABLE worker (
+    id             BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name           TEXT NOT NULL UNIQUE,
+    status         TEXT NOT NULL,
+    incarnation    BIGINT NOT NULL,
+    worker_type    TEXT NOT NULL,
+    host           TEXT NOT NULL,
+    labels         TEXT NOT NULL,
+    slots          INTEGER NOT NULL,
+    exclusive      BOOLEAN NOT NULL, -- takes only what is pinned to it
+    passed_over    BOOLEAN NOT NULL, -- let a placed row lie; gets nothing until it claims something
+    registered_at  BIGINT NOT NULL,
+    last_heartbeat BIGINT NOT NULL,
+    lease_until    BIGINT NOT NULL
+);
+
+CREATE TABLE runtime (
+    worker_id BIGINT NOT NULL REFERENCES worker (id) ON DELETE CASCADE,
+    name      TEXT NOT NULL,
+    version   TEXT NOT NULL,
+    path      TEXT NOT NULL,
+    PRIMARY KEY (worker_id, name)
+);
+
+CREATE TABLE execution (
+    id              BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    action_id       BIGINT NOT NULL REFERENCES action (id),
+    action_ref      TEXT NOT NULL,
+    status          TEXT NOT NULL,
+    attempt         INTEGER NOT NULL,
+    max_attempts    INTEGER NOT NULL,
+    class           TEXT NOT NULL, -- what a worker must offer; equal texts are placed alike
+    idempotency_key TEXT,
+    request_digest  TEXT NOT NULL,
+    timeout_us      BIGINT NOT NULL,
+    trace           BOOLEAN NOT NULL,
+    worker_id       BIGINT,
+    worker_name     TEXT,
+    incarnation     BIGINT,
+    not_before      BIGINT NOT NULL,
+    published_at    BIGINT NOT NULL,
+    created_at      BIGINT NOT NULL,
+    scheduled_at    BIGINT,
+    started_at      BIGINT,
+    finished_at     BIGINT,
+    cancelled_by    TEXT,
+    exit_code       INTEGER,
+    signal          TEXT,
+    error_kind      TEXT,
+    error_message   TEXT,
+    stdout_bytes    BIGINT NOT NULL DEFAULT 0,
+    stdout_dropped  BIGINT NOT NULL DEFAULT 0,
+    stderr_bytes    BIGINT NOT NULL DEFAULT 0,
+    stderr_dropped  BIGINT NOT NULL DEFAULT 0,
+    cpu_ms          BIGINT NOT NULL DEFAULT 0,
+    max_rss_bytes   BIGINT NOT NULL DEFAULT 0,
+    parameters      BYTEA NOT NULL,
+    env             BYTEA NOT NULL,
+    context         BYTEA NOT NULL,
+    result          BYTEA
+);
+CREATE INDEX execution_waiting ON execution (class, not_before, id) WHERE status = 'requested';
+CREATE INDEX execution_held ON execution (worker_id, status) WHERE status IN ('scheduled', 'running', 'canceling');
+CREATE INDEX execution_by_status ON execution (status, id);
+CREATE INDEX execution_by_action ON execution (action_ref, id);
+CREATE INDEX execution_by_definition ON execution (action_id);
+CREATE UNIQUE INDEX execution_idempotency ON execution (idempotency_key) WHERE idempotency_key IS NOT NULL;
+
+-- The attempts before the present one.
+CREATE TABLE execution_attempt (
+    execution_id   BIGINT NOT NULL REFERENCES execution (id) ON DELETE CASCADE,
+    attempt        INTEGER NOT NULL,
+    status         TEXT NOT NULL,
+    worker_id      BIGINT,
+    worker_name    TEXT,
+    incarnation    BIGINT,
+    scheduled_at   BIGINT,
+    started_at     BIGINT,
+    finished_at    BIGINT NOT NULL,
+    exit_code      INTEGER,
+    signal         TEXT,
+    error_kind     TEXT,
+    error_message  TEXT,
+    stdout_bytes   BIGINT NOT NULL,
+    stdout_dropped BIGINT NOT NULL,
+    stderr_bytes   BIGINT NOT NULL,
+    stderr_dropped BIGINT NOT NULL,
+    cpu_ms         BIGINT NOT NULL,
+    max_rss_bytes  BIGINT NOT NULL,
+    PRIMARY KEY (execution_id, attempt)
+);
+
+CREATE TABLE artifact (
+    id           BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    execution_id BIGINT NOT NULL REFERENCES execution (id) ON DELETE CASCADE,
+    attempt      INTEGER NOT NULL,
+    name         TEXT NOT NULL,
+    type         TEXT NOT NULL,
+    bytes        BIGINT NOT NULL,
+    worker_name  TEXT NOT NULL,
+    created_at   BIGINT NOT NULL,
+    UNIQUE (execution_id, attempt, name)
+);
+CREATE INDEX artifact_by_age ON artifact (created_at);
+
+CREATE TABLE key (
+    id         BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    owner      TEXT NOT NULL, -- system, pack or action
+    owner_ref  TEXT NOT NULL, -- "" for system
+    name       TEXT NOT NULL,
+    key_id     TEXT NOT NULL,
+    ciphertext BYTEA NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    UNIQUE (owner, owner_ref, name)
+);
+
+-- refuse raises what its trigger is about.
+-- +goose StatementBegin
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '%', TG_ARGV[0] USING ERRCODE = 'check_violation';
+END;
+$$;
+-- +goose StatementEnd
+
+-- Final is final, whoever writes.
+CREATE TRIGGER execution_final_is_final
+BEFORE UPDATE OF status, attempt, worker_id, worker_name, incarnation, result, error_kind, error_message,
+    exit_code, signal, finished_at ON execution
+FOR EACH ROW
+WHEN (OLD.status IN ('completed', 'failed', 'timeout', 'cancelled', 'abandoned')
+    AND (NEW.status, NEW.attempt, NEW.worker_id, NEW.worker_name, NEW.incarnation, NEW.result, NEW.error_kind,
+         NEW.error_message, NEW.exit_code, NEW.signal, NEW.finished_at)
+    IS DISTINCT FROM (OLD.status, OLD.attempt, OLD.worker_id, OLD.worker_name, OLD.incarnation, OLD.result,
+         OLD.error_kind, OLD.error_message, OLD.exit_code, OLD.signal, OLD.finished_at))
+EXECUTE FUNCTION refuse('execution is final');
+
+-- The table of legal transitions of package attune; a test compares the two.
+CREATE TRIGGER execution_legal_transition
+BEFORE UPDATE OF status ON execution
+FOR EACH ROW
+WHEN (NEW.status <> OLD.status AND (OLD.status || '>' || NEW.status) NOT IN (
+    'requested>scheduled', 'requested>cancelled', 'requested>failed',
+    'scheduled>running', 'scheduled>requested', 'scheduled>cancelled',
+    'running>completed', 'running>failed', 'running>timeout', 'running>abandoned', 'running>requested',
+    'running>canceling',
+    'canceling>cancelled', 'canceling>completed', 'canceling>failed', 'canceling>timeout'))
+EXECUTE FUNCTION refuse('illegal transition of an execution');
+
+-- +goose Down
+DROP TABLE key;
+DROP TABLE artifact;
+DROP TABLE execution_attempt;
+DROP TABLE execution;
+DROP TABLE runtime;
+DROP TABLE worker;
+DROP TABLE action;
+DROP TABLE archive;
+DROP TABLE pack;
+DROP FUNCTION refuse;

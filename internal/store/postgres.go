@@ -1,0 +1,148 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+
+	"github.com/attune-automation/attune"
+)
+
+// postgresDialect fills the braces for PostgreSQL 14 and later. statement_timestamp is stable within a statement, so
+// that an index serves comparisons with it; clock_timestamp would not let it.
+var postgresDialect = dialect{
+	name: "postgres",
+	words: strings.NewReplacer(
+		"{now}", "(EXTRACT(EPOCH FROM statement_timestamp()) * 1000000)::bigint",
+		"{for update}", "FOR UPDATE", "{skip locked}", "FOR UPDATE SKIP LOCKED"),
+	away:  postgresAway,
+	again: postgresAgain,
+	tryLock: func(key int64) string {
+		return fmt.Sprintf("SELECT pg_try_advisory_xact_lock(%d, hashtext(current_schema()))", key)
+	},
+}
+
+// Limits that every session has, unless the URL says otherwise. A server that is stopped in the middle of a
+// transaction must not hold its locks for ever.
+var sessionLimits = map[string]string{
+	"application_name":                    "attune",
+	"statement_timeout":                   "30s",
+	"lock_timeout":                        "10s",
+	"idle_in_transaction_session_timeout": "15s",
+}
+
+// postgresAway tells of errors that say nothing of the statement: the server or the way to it is gone, is starting or
+// ending, or is out of something (classes of PostgreSQL's appendix A).
+func postgresAway(err error) bool {
+	var e *pgconn.PgError
+	if errors.As(err, &e) {
+		switch e.Code[:2] {
+		case "08", "53", "57", "58": // connection, resources, operator intervention, system
+			return true
+		}
+		// lock_not_available, idle_in_transaction_session_timeout, read_only_sql_transaction (a standby)
+		return e.Code == "55P03" || e.Code == "25P03" || e.Code == "25006"
+	}
+	var network net.Error
+	var connect *pgconn.ConnectError
+	return errors.As(err, &connect) || errors.As(err, &network) || pgconn.Timeout(err) || pgconn.SafeToRetry(err) ||
+		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) ||
+		errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) || errors.Is(err, net.ErrClosed)
+}
+
+// postgresAgain tells of a serialization failure or a deadlock that PostgreSQL has broken.
+func postgresAgain(err error) bool {
+	var e *pgconn.PgError
+	return errors.As(err, &e) && (e.Code == "40001" || e.Code == "40P01")
+}
+
+// postgresServer is a database on a PostgreSQL server.
+type postgresServer struct{ config *pgx.ConnConfig }
+
+func isPostgres(url string) bool {
+	return strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://")
+}
+
+func newPostgresServer(cfg Config) (postgresServer, error) {
+	config, err := pgx.ParseConfig(cfg.URL)
+	if err != nil {
+		// pgx's own message repeats the URL without its password.
+		return postgresServer{}, attune.Errorf(attune.CodeInvalid, "database.url: %v", err)
+	}
+	for name, value := range sessionLimits {
+		if _, given := config.RuntimeParams[name]; !given {
+			config.RuntimeParams[name] = value
+		}
+	}
+	return postgresServer{config}, nil
+}
+
+func (p postgresServer) name() string {
+	return fmt.Sprintf("%s on %s:%d", p.config.Database, p.config.Host, p.config.Port)
+}
+
+func (p postgresServer) dialect() *dialect { return &postgresDialect }
+
+// pools shares the connections out between readers and writers.
+func (p postgresServer) pools(connections int) (read, write *sql.DB, err error) {
+	write, read = p.open(nil), p.open(map[string]string{"default_transaction_read_only": "on"})
+	writers := (connections + 1) / 2
+	bound(write, writers)
+	bound(read, connections-writers)
+	return read, write, nil
+}
+
+// open returns a pool whose sessions have these settings, too. It connects to nobody yet.
+func (p postgresServer) open(settings map[string]string) *sql.DB {
+	config := p.config.Copy()
+	for name, value := range settings {
+		config.RuntimeParams[name] = value
+	}
+	return stdlib.OpenDB(*config)
+}
+
+// version returns 0 for a database that has no schema yet.
+func (p postgresServer) version(ctx context.Context) (int64, error) {
+	db := p.open(nil)
+	defer func() { _ = db.Close() }() // nothing was written
+	var there bool
+	if err := db.QueryRowContext(ctx, `SELECT to_regclass('goose_db_version') IS NOT NULL`).Scan(&there); err != nil || !there {
+		return 0, err
+	}
+	return appliedVersion(ctx, db)
+}
+
+// migrationLock is the first key of the advisory lock under which a schema is changed; placementLock that under which
+// executions are placed. The second key is the schema.
+const (
+	migrationLock = 0x617474 // "att"
+	placementLock = 0x617475
+)
+
+// migrate applies what is missing. Servers that start at once wait for the one that has the lock.
+func (p postgresServer) migrate(ctx context.Context, log *slog.Logger) (err error) {
+	// A migration may take as long as it takes, and so may the wait for one.
+	db := p.open(map[string]string{"statement_timeout": "0", "lock_timeout": "0", "idle_in_transaction_session_timeout": "0"})
+	defer func() { err = errors.Join(err, db.Close()) }()
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }() // which gives the lock back, whatever happened
+	const lock = `SELECT pg_advisory_lock($1, hashtext(current_schema()))`
+	if _, err := conn.ExecContext(ctx, lock, migrationLock); err != nil {
+		return fmt.Errorf("wait for the lock on the schema: %w", err)
+	}
+	return applyMigrations(ctx, db, goose.DialectPostgres, "migrations/postgres", log)
+}
