@@ -102,4 +102,5 @@ type Outcome struct {
 	Stdout    Output
 	Stderr    Output
 	Resources Resources
+	Age       time.Duration // how long ago it ended, if it had to wait for the database
 }

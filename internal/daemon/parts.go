@@ -116,13 +116,11 @@ func (p *Parts) retention() time.Duration {
 // reaches, and buries the workers of other processes on this data directory by their locks. retain is how often it
 // removes old rows, below 0 never.
 func (p *Parts) scheduler(own *worker.Worker, retain time.Duration) *scheduler.Scheduler {
+	undertaker := worker.Undertaker{DataDir: p.cfg.DataDir, Store: p.store, Executions: p.executions, Logger: p.log}
 	return scheduler.New(scheduler.Config{
 		Store: p.store, Broker: p.broker, Executions: p.executions, Logger: p.log,
-		Lease:     3 * p.cfg.Worker.HeartbeatInterval,
 		Retention: p.retention(), RetainInterval: retain,
 		Reach: func(row store.WorkerRow) bool { return row.ID == own.ID() },
-		Bury: func(ctx context.Context, row store.WorkerRow) (bool, error) {
-			return worker.Bury(ctx, p.cfg.DataDir, row, p.log)
-		},
+		Bury:  undertaker.Bury,
 	})
 }

@@ -66,10 +66,17 @@ func TestPinnedToAWorkerThatIsGoneCanNeverRun(t *testing.T) {
 	})
 }
 
+// silentLease is the lease of silent's workers.
+const silentLease = 400 * time.Millisecond
+
 // silent makes a worker that runs one execution and has been silent past its lease.
 func silent(y *yard, name string) (store.WorkerRow, attune.Fence) {
 	y.t.Helper()
 	row, _ := y.worker(name, 1)
+	storetest.Write(y.t, y.store, func(ctx context.Context, q *store.Queries) error {
+		_, _, err := q.Heartbeat(ctx, row.ID, row.Incarnation, silentLease)
+		return err
+	})
 	id := y.submit()
 	if n, err := y.Schedule(context.Background(), func(w store.WorkerRow) bool { return w.ID == row.ID }); n != 1 || err != nil {
 		y.t.Fatal(n, err)
@@ -85,11 +92,10 @@ func TestSilentWorkerIsLostWhenItsLeaseWasSeenToEnd(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db storetest.Database) {
 		y := newYard(t, db)
 		row, fence := silent(y, "w")
-		const lease = 400 * time.Millisecond
 		begun := time.Now()
-		y.start(func(c *scheduler.Config) { c.Lease = lease })
+		y.start()
 		e := y.becomes(fence.ExecutionID, attune.StatusAbandoned)
-		if seen := time.Since(begun); seen < lease {
+		if seen := time.Since(begun); seen < silentLease {
 			t.Errorf("judged after %v, before a whole lease was seen", seen)
 		}
 		if e.Error == nil || e.Error.Kind != attune.FailureWorkerLost {
@@ -115,7 +121,7 @@ func TestHeartbeatInTimeSavesAWorker(t *testing.T) {
 			_, _, err := q.Heartbeat(ctx, row.ID, row.Incarnation, time.Hour)
 			return err
 		})
-		y.start(func(c *scheduler.Config) { c.Lease = time.Millisecond })
+		y.start()
 		eventually(t, func() bool {
 			w, err := y.store.Read().WorkerByName(context.Background(), "other")
 			return err == nil && w.Status == attune.WorkerLost
@@ -134,7 +140,7 @@ func TestLostAttemptIsRetriedByPolicy(t *testing.T) {
 		})
 		_, fence := silent(y, "w")
 		_, placed := y.worker("next", 1)
-		y.start(func(c *scheduler.Config) { c.Lease = time.Millisecond })
+		y.start()
 		if f := next(t, placed); f.ExecutionID != fence.ExecutionID || f.Attempt != 2 {
 			t.Errorf("%+v", f)
 		}
@@ -149,7 +155,6 @@ func TestBuryDecidesInsteadOfTheLease(t *testing.T) {
 		failing, unknown := silent(y, "unknown")
 		var asked atomic.Int64
 		y.start(func(c *scheduler.Config) {
-			c.Lease = time.Millisecond
 			c.Bury = func(_ context.Context, w store.WorkerRow) (bool, error) {
 				if w.ID == failing.ID {
 					asked.Add(1)
@@ -174,7 +179,9 @@ func TestBuriedWorkersAreRescuedOnce(t *testing.T) {
 		row, fence := silent(y, "dead")
 		exclusive := storetest.Worker(t, y.store, "command", 1)
 		storetest.Write(t, y.store, func(ctx context.Context, q *store.Queries) error {
-			_, _, err := q.RegisterWorker(ctx, store.Registration{Name: "command", Slots: 1, Exclusive: true, Lease: time.Hour})
+			_, _, err := q.RegisterWorker(ctx, store.Registration{
+				Name: "command", Slots: 1, Exclusive: true, Lease: time.Hour, Runtimes: []attune.Runtime{{Name: attune.RuntimeShell}},
+			})
 			return err
 		})
 		pinned := y.submission()
@@ -185,6 +192,7 @@ func TestBuriedWorkersAreRescuedOnce(t *testing.T) {
 		}
 		var asked atomic.Int64
 		y.start(func(c *scheduler.Config) {
+			c.Reach = func(w store.WorkerRow) bool { return !w.Exclusive } // a command's worker is its own scheduler's
 			c.Bury = func(_ context.Context, w store.WorkerRow) (bool, error) {
 				if w.ID == row.ID {
 					asked.Add(1)

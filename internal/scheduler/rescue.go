@@ -43,7 +43,7 @@ func (s *Scheduler) dead(ctx context.Context, w store.WorkerRow, seen time.Durat
 		return false, nil // dead or not, nothing is with it and its status stays
 	}
 	if s.cfg.Bury == nil {
-		return w.Lapsed && seen >= s.cfg.Lease, nil
+		return w.Lapsed && seen >= w.Lease, nil
 	}
 	if dead, err := s.cfg.Bury(ctx, w); err != nil || !dead {
 		return false, err
@@ -56,19 +56,22 @@ func (s *Scheduler) dead(ctx context.Context, w store.WorkerRow, seen time.Durat
 	return now.Incarnation == w.Incarnation, err
 }
 
+// rescue ends what a dead worker held. It is marked first, so that nothing more is placed on it meanwhile.
 func (s *Scheduler) rescue(ctx context.Context, w store.WorkerRow) error {
+	err := s.cfg.Store.Write(ctx, func(q *store.Queries) error { return q.MarkWorkerLost(ctx, w.ID, w.Incarnation) })
+	if err != nil {
+		return err
+	}
 	n, err := s.cfg.Executions.Lose(ctx, w.ID, w.Incarnation, "worker "+w.Name+" was lost while it ran this")
 	if err != nil {
 		return err
 	}
 	s.log.Warn("worker lost", "worker", w.Name, "incarnation", w.Incarnation, "abandoned", n)
-	if w.Exclusive {
-		if err := s.cfg.Executions.CancelPinned(ctx, w.ID); err != nil {
-			return err
-		}
-		return s.cfg.Store.Write(ctx, func(q *store.Queries) error { return q.DeleteWorker(ctx, w.ID) })
+	if !w.Exclusive {
+		return nil
 	}
-	return s.cfg.Store.Write(ctx, func(q *store.Queries) error {
-		return q.MarkWorkerLost(ctx, w.ID, w.Incarnation)
-	})
+	if err := s.cfg.Executions.CancelPinned(ctx, w.ID); err != nil {
+		return err
+	}
+	return s.cfg.Store.Write(ctx, func(q *store.Queries) error { return q.DeleteWorker(ctx, w.ID) })
 }

@@ -34,7 +34,6 @@ type Config struct {
 	ClaimWithin    time.Duration // then a scheduled row is given back, 30 s
 	SweepInterval  time.Duration // 2 s
 	RescueInterval time.Duration // 2 s
-	Lease          time.Duration // how long this process must have seen the database before it judges silence, 90 s
 	RetainInterval time.Duration // 1 h; below 0 leaves that chore to others
 	Retention      time.Duration // of artifact rows; 0 keeps them
 }
@@ -52,7 +51,6 @@ func (c *Config) setDefaults() {
 		&c.SweepInterval:  2 * time.Second,
 		&c.RescueInterval: 2 * time.Second,
 		&c.RetainInterval: time.Hour,
-		&c.Lease:          90 * time.Second,
 	} {
 		if *d == 0 {
 			*d = value

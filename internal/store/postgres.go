@@ -26,8 +26,9 @@ var postgresDialect = dialect{
 	words: strings.NewReplacer(
 		"{now}", "(EXTRACT(EPOCH FROM statement_timestamp()) * 1000000)::bigint",
 		"{for update}", "FOR UPDATE", "{skip locked}", "FOR UPDATE SKIP LOCKED"),
-	away:  postgresAway,
-	again: postgresAgain,
+	driverPrepares: true,
+	away:           postgresAway,
+	again:          postgresAgain,
 	tryLock: func(key int64) string {
 		return fmt.Sprintf("SELECT pg_try_advisory_xact_lock(%d, hashtext(current_schema()))", key)
 	},

@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// statements are those of one pool of connections, prepared once: parsing a statement costs SQLite as much as running
-// it. They are few, because every text is written in this package.
+// statements are those of one pool of connections. Where the driver does not do it by itself, each is prepared once:
+// parsing a statement costs SQLite as much as running it. They are few, because every text is written in this package.
 type statements struct {
 	pool     *sql.DB
 	mu       sync.Mutex
@@ -33,19 +33,63 @@ func (s *statements) prepare(ctx context.Context, text string) (*sql.Stmt, error
 	return statement, nil
 }
 
-// prepare returns a statement for where q runs: a transaction, or any connection of the pool.
-func (q *Queries) prepare(ctx context.Context, query string) (*sql.Stmt, error) {
-	statement, err := q.statements.prepare(ctx, q.dialect.words.Replace(query))
-	if err != nil || q.tx == nil {
-		return statement, err
+// runner runs one statement with its arguments.
+type runner interface {
+	ExecContext(ctx context.Context, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, args ...any) *sql.Row
+}
+
+// statement returns a runner for where q runs: a transaction, or any connection of the pool.
+func (q *Queries) statement(ctx context.Context, query string) (runner, error) {
+	text := q.dialect.words.Replace(query)
+	if q.dialect.driverPrepares {
+		// Preparing on the pool would need another connection, and all of them may be waiting for that, each in its
+		// transaction.
+		if q.tx != nil {
+			return textRunner{q.tx, text}, nil
+		}
+		return textRunner{q.statements.pool, text}, nil
 	}
-	return q.tx.StmtContext(ctx, statement), nil
+	prepared, err := q.statements.prepare(ctx, text)
+	if err != nil {
+		return nil, classify(q.dialect, err)
+	}
+	if q.tx != nil {
+		return q.tx.StmtContext(ctx, prepared), nil
+	}
+	return prepared, nil
+}
+
+// textRunner hands the text of a statement to a driver that remembers what it has prepared.
+type textRunner struct {
+	on interface {
+		ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+		QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+		QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+	}
+	text string
+}
+
+// ExecContext runs the statement.
+func (r textRunner) ExecContext(ctx context.Context, args ...any) (sql.Result, error) {
+	return r.on.ExecContext(ctx, r.text, args...)
+}
+
+// QueryContext runs the statement.
+func (r textRunner) QueryContext(ctx context.Context, args ...any) (*sql.Rows, error) {
+	return r.on.QueryContext(ctx, r.text, args...)
+}
+
+// QueryRowContext runs the statement.
+func (r textRunner) QueryRowContext(ctx context.Context, args ...any) *sql.Row {
+	return r.on.QueryRowContext(ctx, r.text, args...)
 }
 
 func (q *Queries) exec(ctx context.Context, query string, args ...any) (int64, error) {
-	statement, err := q.prepare(ctx, query)
+	statement, err := q.statement(ctx, query)
 	if err != nil {
-		return 0, classify(q.dialect, err)
+		return 0, err
 	}
 	done, err := statement.ExecContext(ctx, args...)
 	if err != nil {
@@ -67,24 +111,24 @@ type answer struct {
 // Scan reads the row.
 func (a answer) Scan(dest ...any) error {
 	if a.err != nil {
-		return classify(a.dialect, a.err)
+		return a.err
 	}
 	return classify(a.dialect, a.row.Scan(dest...))
 }
 
 func (q *Queries) row(ctx context.Context, query string, args ...any) scanner {
-	statement, err := q.prepare(ctx, query)
+	statement, err := q.statement(ctx, query)
 	if err != nil {
-		return answer{err: err, dialect: q.dialect}
+		return answer{err: err}
 	}
 	return answer{row: statement.QueryRowContext(ctx, args...), dialect: q.dialect}
 }
 
 // collect runs a query and scans every row of its answer.
 func collect[T any](ctx context.Context, q *Queries, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
-	statement, err := q.prepare(ctx, query)
+	statement, err := q.statement(ctx, query)
 	if err != nil {
-		return nil, classify(q.dialect, err)
+		return nil, err
 	}
 	rows, err := statement.QueryContext(ctx, args...)
 	if err != nil {

@@ -80,6 +80,16 @@ func (s *Store) Read() *Queries {
 	return &Queries{statements: s.read, dialect: s.dialect}
 }
 
+// Single runs do for a write that is one statement, without a transaction around it.
+func (s *Store) Single(ctx context.Context, do func(*Queries) error) error {
+	done, err := s.turn(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	return do(&Queries{statements: s.write, dialect: s.dialect})
+}
+
 // maxTries is how often a transaction is done in all that loses against others.
 const maxTries = 5
 
@@ -87,20 +97,30 @@ const maxTries = 5
 // broken it off in favour of another one. On SQLite, writers are one after the other, in all processes, from the first
 // statement on; on PostgreSQL, what do reads may change before it commits unless it locks it.
 func (s *Store) Write(ctx context.Context, do func(*Queries) error) error {
-	// Inside a process, waiting in line is cheaper and fairer than SQLite's busy loop.
-	if s.writer != nil {
-		select {
-		case s.writer <- struct{}{}:
-		case <-ctx.Done():
-			return fmt.Errorf("wait to write: %w", context.Cause(ctx))
-		}
-		defer func() { <-s.writer }()
+	done, err := s.turn(ctx)
+	if err != nil {
+		return err
 	}
+	defer done()
 	for try := 1; ; try++ {
 		err := s.transaction(ctx, do)
 		if err == nil || try == maxTries || !s.dialect.again(err) {
 			return err
 		}
+	}
+}
+
+// turn waits for this process's turn to write, where there is one writer: inside a process, waiting in line is cheaper
+// and fairer than SQLite's busy loop, and the writer needs the second connection to prepare its statements on.
+func (s *Store) turn(ctx context.Context) (done func(), err error) {
+	if s.writer == nil {
+		return func() {}, nil
+	}
+	select {
+	case s.writer <- struct{}{}:
+		return func() { <-s.writer }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait to write: %w", context.Cause(ctx))
 	}
 }
 

@@ -45,14 +45,19 @@ func (q *Queries) MarkReleased(ctx context.Context, f attune.Fence) (bool, error
 func (q *Queries) MarkFinished(ctx context.Context, f attune.Fence, from attune.Status, o attune.Outcome) (bool, error) {
 	kind, message := failureColumns(o.Failure)
 	n, err := q.exec(ctx, `
-		UPDATE execution SET status = $6, finished_at = {now}, exit_code = $7, signal = $8, error_kind = $9,
+		UPDATE execution SET status = $6, finished_at = `+endedAgo("$18")+`, exit_code = $7, signal = $8, error_kind = $9,
 			error_message = $10, stdout_bytes = $11, stdout_dropped = $12, stderr_bytes = $13, stderr_dropped = $14,
 			cpu_ms = $15, max_rss_bytes = $16, result = $17
 		WHERE id = $1 AND attempt = $2 AND worker_id = $3 AND incarnation = $4 AND status = $5`,
 		f.ExecutionID, f.Attempt, f.WorkerID, f.Incarnation, string(from), string(o.Status), o.ExitCode, o.Signal,
 		kind, message, o.Stdout.Bytes, o.Stdout.DroppedBytes, o.Stderr.Bytes, o.Stderr.DroppedBytes,
-		o.Resources.CPUMillis, o.Resources.MaxRSSBytes, nullBytes(o.Result))
+		o.Resources.CPUMillis, o.Resources.MaxRSSBytes, nullBytes(o.Result), o.Age.Microseconds())
 	return n > 0, wrap(err, "finish execution %d", f.ExecutionID)
+}
+
+// endedAgo is the time before now by so many microseconds, but never before the start: hosts have clocks of their own.
+func endedAgo(microseconds string) string {
+	return "CASE WHEN {now} - " + microseconds + " > started_at THEN {now} - " + microseconds + " ELSE started_at END"
 }
 
 // MarkRetried keeps how the running attempt ended as an execution_attempt and requests the next one after delay.
@@ -62,13 +67,13 @@ func (q *Queries) MarkRetried(ctx context.Context, f attune.Fence, o attune.Outc
 		INSERT INTO execution_attempt (execution_id, attempt, status, worker_id, worker_name, incarnation, scheduled_at,
 			started_at, finished_at, exit_code, signal, error_kind, error_message, stdout_bytes, stdout_dropped,
 			stderr_bytes, stderr_dropped, cpu_ms, max_rss_bytes)
-		SELECT id, attempt, $5, worker_id, worker_name, incarnation, scheduled_at, started_at, {now},
+		SELECT id, attempt, $5, worker_id, worker_name, incarnation, scheduled_at, started_at, `+endedAgo("$16")+`,
 			$6, $7, $8, $9, $10, $11, $12, $13, $14, $15
 		FROM execution
 		WHERE id = $1 AND attempt = $2 AND worker_id = $3 AND incarnation = $4 AND status = 'running'`,
 		f.ExecutionID, f.Attempt, f.WorkerID, f.Incarnation, string(o.Status), o.ExitCode, o.Signal, kind, message,
 		o.Stdout.Bytes, o.Stdout.DroppedBytes, o.Stderr.Bytes, o.Stderr.DroppedBytes,
-		o.Resources.CPUMillis, o.Resources.MaxRSSBytes)
+		o.Resources.CPUMillis, o.Resources.MaxRSSBytes, o.Age.Microseconds())
 	if err != nil {
 		return false, wrap(err, "keep attempt %d of execution %d", f.Attempt, f.ExecutionID)
 	}

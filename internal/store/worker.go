@@ -17,6 +17,13 @@ type WorkerRow struct {
 	Exclusive  bool // takes only what is pinned to it
 	PassedOver bool // let a placed execution lie; gets nothing until it claims something
 	Lapsed     bool // its lease is over, by the database's clock
+	Lease      time.Duration
+	Home       string // identifies the directory that it keeps on its host
+}
+
+// Alive tells whether the worker may be running: it has not left, and its lease is not over.
+func (w WorkerRow) Alive() bool {
+	return w.Status != attune.WorkerInactive && w.Status != attune.WorkerLost && !w.Lapsed
 }
 
 // Registration is what a worker says of itself when it starts.
@@ -29,6 +36,7 @@ type Registration struct {
 	Slots     int
 	Exclusive bool
 	Lease     time.Duration
+	Home      string // see WorkerRow
 }
 
 // RegisterWorker stores a worker that starts: a new row, or a new incarnation of the row that has its name. A worker
@@ -40,16 +48,16 @@ func (q *Queries) RegisterWorker(ctx context.Context, r Registration) (id, incar
 	}
 	err = q.row(ctx, `
 		INSERT INTO worker (name, status, incarnation, worker_type, host, labels, slots, exclusive, passed_over,
-			registered_at, last_heartbeat, lease_until)
-		VALUES ($1, 'active', 1, $2, $3, $4, $5, $6, FALSE, {now}, {now}, {now} + $7)
+			registered_at, last_heartbeat, lease_until, home)
+		VALUES ($1, 'active', 1, $2, $3, $4, $5, $6, FALSE, {now}, {now}, {now} + $7, $8)
 		ON CONFLICT (name) DO UPDATE SET
 			status = CASE worker.status WHEN 'cordoned' THEN 'cordoned' ELSE 'active' END,
 			incarnation = worker.incarnation + 1, worker_type = excluded.worker_type, host = excluded.host,
 			labels = excluded.labels, slots = excluded.slots, exclusive = excluded.exclusive, passed_over = FALSE,
 			registered_at = excluded.registered_at, last_heartbeat = excluded.last_heartbeat,
-			lease_until = excluded.lease_until
+			lease_until = excluded.lease_until, home = excluded.home
 		RETURNING id, incarnation`,
-		r.Name, r.Type, r.Host, string(labels), r.Slots, r.Exclusive, r.Lease.Microseconds()).Scan(&id, &incarnation)
+		r.Name, r.Type, r.Host, string(labels), r.Slots, r.Exclusive, r.Lease.Microseconds(), r.Home).Scan(&id, &incarnation)
 	if err != nil {
 		return 0, 0, wrap(err, "register worker %s", r.Name)
 	}
@@ -71,19 +79,27 @@ func (q *Queries) SetRuntimes(ctx context.Context, workerID int64, runtimes []at
 	return nil
 }
 
-// Heartbeat renews the lease of an incarnation. It returns the worker's status, and false if a later incarnation has
-// taken the row or it is gone. A worker that was only silent becomes active again, and one that was passed over gets
-// another chance: it may have let one execution lie and be well, and without work it could never show it.
-func (q *Queries) Heartbeat(ctx context.Context, id, incarnation int64, lease time.Duration) (attune.WorkerStatus, bool, error) {
-	var status string
-	err := q.row(ctx, `
+// Pulse is the answer to a heartbeat.
+type Pulse struct {
+	Status attune.WorkerStatus
+	Held   int // executions that the worker has, in the table
+}
+
+// Heartbeat renews the lease of an incarnation, in one statement. It returns false if a later incarnation has taken the
+// row or it is gone. A worker that was only silent becomes active again, and one that was passed over gets another
+// chance: it may have let one execution lie and be well, and without work it could never show it.
+func (q *Queries) Heartbeat(ctx context.Context, id, incarnation int64, lease time.Duration) (p Pulse, mine bool, err error) {
+	err = q.row(ctx, `
 		UPDATE worker SET last_heartbeat = {now}, lease_until = {now} + $3, passed_over = FALSE,
 			status = CASE status WHEN 'lost' THEN 'active' ELSE status END
-		WHERE id = $1 AND incarnation = $2 RETURNING status`, id, incarnation, lease.Microseconds()).Scan(&status)
+		WHERE id = $1 AND incarnation = $2
+		RETURNING status, (SELECT count(*) FROM execution e
+			WHERE e.worker_id = worker.id AND e.status IN ('scheduled', 'running', 'canceling'))`,
+		id, incarnation, lease.Microseconds()).Scan((*string)(&p.Status), &p.Held)
 	if errors.Is(err, sql.ErrNoRows) {
-		return "", false, nil
+		return p, false, nil
 	}
-	return attune.WorkerStatus(status), err == nil, wrap(err, "renew the lease of worker %d", id)
+	return p, err == nil, wrap(err, "renew the lease of worker %d", id)
 }
 
 // SetWorkerStatus changes a worker's status if it is one of from; it returns whether it was.
@@ -128,20 +144,20 @@ func (q *Queries) SetPassedOver(ctx context.Context, id int64, passed bool) erro
 
 const workerQuery = `
 	SELECT w.id, w.name, w.status, w.incarnation, w.worker_type, w.host, w.labels, w.slots, w.exclusive, w.passed_over,
-		w.last_heartbeat, w.lease_until < {now},
+		w.last_heartbeat, w.lease_until < {now}, w.lease_until - w.last_heartbeat, w.home,
 		(SELECT count(*) FROM execution e
 			WHERE e.worker_id = w.id AND e.status IN ('scheduled', 'running', 'canceling'))
 	FROM worker w `
 
 func scanWorker(row scanner) (w WorkerRow, err error) {
 	var status, labels string
-	var heartbeat int64
+	var heartbeat, lease int64
 	err = row.Scan(&w.ID, &w.Name, &status, &w.Incarnation, &w.Type, &w.Host, &labels, &w.Slots, &w.Exclusive,
-		&w.PassedOver, &heartbeat, &w.Lapsed, &w.SlotsUsed)
+		&w.PassedOver, &heartbeat, &w.Lapsed, &lease, &w.Home, &w.SlotsUsed)
 	if err != nil {
 		return w, err
 	}
-	w.Status, w.LastHeartbeat = attune.WorkerStatus(status), fromMicros(heartbeat)
+	w.Status, w.LastHeartbeat, w.Lease = attune.WorkerStatus(status), fromMicros(heartbeat), time.Duration(lease)*time.Microsecond
 	return w, json.Unmarshal([]byte(labels), &w.Labels)
 }
 

@@ -6,15 +6,24 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/attune-automation/attune/internal/execution"
 	"github.com/attune-automation/attune/internal/process"
 	"github.com/attune-automation/attune/internal/store"
 )
 
-// Bury tells whether an embedded worker is dead, which is so when its lock can be had. Whatever it left running on
-// this host is ended before the answer, so that the caller may abandon its executions. The home of an exclusive
-// worker is removed.
-func Bury(ctx context.Context, dataDir string, row store.WorkerRow, log *slog.Logger) (dead bool, err error) {
-	home := HomeOf(dataDir, row.Name)
+// Undertaker ends what dead workers of a data directory have left there.
+type Undertaker struct {
+	DataDir    string
+	Store      *store.Store
+	Executions *execution.Service
+	Logger     *slog.Logger
+}
+
+// Bury tells whether an embedded worker is dead, which is so when its lock can be had. What it had still to tell is
+// delivered, and whatever it left running on this host is ended, before the answer, so that the caller may abandon its
+// executions. The home of an exclusive worker is removed.
+func (u Undertaker) Bury(ctx context.Context, row store.WorkerRow) (dead bool, err error) {
+	home := HomeOf(u.DataDir, row.Name)
 	unlock, err := home.lock()
 	if errors.Is(err, errHeld) {
 		return false, nil
@@ -23,7 +32,10 @@ func Bury(ctx context.Context, dataDir string, row store.WorkerRow, log *slog.Lo
 		return false, err
 	}
 	defer unlock()
-	processes, err := process.New(process.Config{Name: row.Name, RecordsDir: home.Processes(), Logger: log})
+	if err := u.deliver(home); err != nil {
+		return false, err
+	}
+	processes, err := process.New(process.Config{Name: row.Name, RecordsDir: home.Processes(), Logger: u.Logger})
 	if err != nil {
 		return false, err
 	}
@@ -34,6 +46,26 @@ func Bury(ctx context.Context, dataDir string, row store.WorkerRow, log *slog.Lo
 		return true, nil
 	}
 	return true, home.remove()
+}
+
+// deliver delivers a dead worker's spool.
+func (u Undertaker) deliver(home Home) error {
+	spool := newSpool(home.spool())
+	if err := spool.load(); err != nil {
+		u.Logger.Error("the spool is incomplete", "error", err)
+	}
+	for {
+		file, ok := spool.first()
+		if !ok {
+			return nil
+		}
+		if !deliver(u.Logger, u.Executions, u.Store, file.ending) {
+			return fmt.Errorf("deliver the spooled result of execution %d: %w", file.Fence.ExecutionID, store.ErrUnavailable)
+		}
+		if err := spool.drop(file); err != nil {
+			return err
+		}
+	}
 }
 
 // bury removes all traces of an exclusive worker.

@@ -2,6 +2,8 @@ package worker
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -10,57 +12,178 @@ import (
 )
 
 // heartbeat renews the lease until ctx ends. A database that does not answer is waited for: a late heartbeat is not a
-// death. When another incarnation has the row, or the worker was drained, it stops the taking of more.
+// death. When another incarnation has the row, it stops the taking of more.
 func (w *Worker) heartbeat(ctx context.Context, stopTaking context.CancelCauseFunc) error {
 	ticker := time.NewTicker(w.cfg.Heartbeat)
 	defer ticker.Stop()
-	draining := time.NewTicker(poll)
-	defer draining.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
-			if err := w.beat(ctx, stopTaking); err != nil && ctx.Err() == nil {
-				w.log.Warn("heartbeat failed, it is repeated", "error", err)
-			}
-		case <-draining.C:
-			if err := w.checkDrain(ctx, stopTaking); err != nil && ctx.Err() == nil {
-				w.log.Warn("can't read the worker's own row, it is repeated", "error", err)
-			}
+		}
+		if err := w.beat(ctx, stopTaking); err != nil && ctx.Err() == nil {
+			w.log.Warn("heartbeat failed, it is repeated", "error", err)
 		}
 	}
 }
 
+// beat makes one statement if there is nothing to tell or to mend.
 func (w *Worker) beat(ctx context.Context, stopTaking context.CancelCauseFunc) error {
 	if err := w.refresh(ctx); err != nil {
 		return err
 	}
+	begun := time.Now()
+	var pulse store.Pulse
 	mine := true
-	err := w.deps.Store.Write(ctx, func(q *store.Queries) (err error) {
-		_, mine, err = q.Heartbeat(ctx, w.id, w.incarnation, leaseIntervals*w.cfg.Heartbeat)
+	err := w.deps.Store.Single(ctx, func(q *store.Queries) (err error) {
+		pulse, mine, err = q.Heartbeat(ctx, w.id, w.incarnation, w.lease())
 		return err
 	})
 	if err != nil {
 		return err
 	}
 	if !mine {
-		stopTaking(ErrSuperseded)
+		stopTaking(w.superseded(ctx))
 		return nil
 	}
-	return w.abandonUnknown(ctx)
+	w.renewed.Store(&begun)
+	if pulse.Status == attune.WorkerDraining {
+		w.drain()
+	}
+	if pulse.Held == 0 && w.slots.used() == 0 {
+		return nil
+	}
+	return w.reconcile(ctx)
 }
 
-// checkDrain ends the taking when the row says draining and nothing runs any more.
-func (w *Worker) checkDrain(ctx context.Context, stopTaking context.CancelCauseFunc) error {
-	row, err := w.deps.Store.Read().Worker(ctx, w.id)
+// lease is for how long the worker counts as alive after a heartbeat.
+func (w *Worker) lease() time.Duration { return leaseIntervals * w.cfg.Heartbeat }
+
+// superseded is why a worker ends whose row belongs to another incarnation.
+func (w *Worker) superseded(ctx context.Context) error {
+	now, err := w.deps.Store.Read().Worker(ctx, w.id)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: its row is gone", ErrSuperseded)
 	}
-	if row.Status == attune.WorkerDraining && row.SlotsUsed == 0 && w.slots.used() == 0 {
-		stopTaking(ErrDrained)
+	return fmt.Errorf("%w: worker %s is on host %s now, in its incarnation %d; this was %d",
+		ErrSuperseded, w.cfg.Name, now.Host, now.Incarnation, w.incarnation)
+}
+
+// errLapsed is why an attempt ends whose row was given to somebody else, or may be.
+var errLapsed = errors.New("the worker's lease is over")
+
+// reconcile compares what runs here with what the table says runs here. What only the table knows is ended there; what
+// only this worker knows is ended here: it was taken for lost while it was silent.
+func (w *Worker) reconcile(ctx context.Context) error {
+	here := w.slots.running() // first: what is claimed meanwhile is in both
+	held := map[attune.Fence]bool{}
+	for _, status := range []attune.Status{attune.StatusRunning, attune.StatusCanceling} {
+		rows, err := w.deps.Store.Read().HeldBy(ctx, w.id, status)
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			held[row.Fence()] = true
+			switch {
+			case w.spool.holds(row.Fence()):
+			case !w.slots.holds(row.Fence()):
+				w.abandon(ctx, row.Fence())
+			case status == attune.StatusCanceling:
+				w.slots.end(row.Fence(), errCancelled)
+			}
+		}
+	}
+	stale := w.slots.endWhere(func(f attune.Fence, _ slot) bool { return here[f] && !held[f] }, errLapsed)
+	for _, f := range stale {
+		w.log.Debug("ending an attempt that the table does not have here any more", "execution", f.ExecutionID, "attempt", f.Attempt)
 	}
 	return nil
+}
+
+func (w *Worker) abandon(ctx context.Context, f attune.Fence) {
+	status, err := w.deps.Executions.Abandon(ctx, f, "worker "+w.cfg.Name+" does not know this attempt")
+	if err != nil && attune.ErrorCode(err) != attune.CodeStale {
+		w.log.Warn("an attempt that does not run here can't be ended, it is repeated", "execution", f.ExecutionID, "error", err)
+		return
+	}
+	w.log.Warn("ended in the table what does not run here", "execution", f.ExecutionID, "status", status)
+}
+
+// leaseMargin is how long before the scheduler may give its attempts to others the worker has ended them, beside the
+// grace that they get.
+const leaseMargin = 2 * time.Second
+
+// keepLease ends what another worker would get, before it would, when the lease could not be renewed. The clock is
+// monotonic, and only this worker's: nobody else need agree with it.
+func (w *Worker) keepLease(ctx context.Context) error {
+	if !w.cfg.Leased {
+		return nil
+	}
+	last := max(w.lease()-w.cfg.KillGrace-leaseMargin, w.cfg.Heartbeat)
+	ticker := time.NewTicker(min(time.Second, w.cfg.Heartbeat))
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		if w.silence() < last {
+			continue
+		}
+		ended := w.slots.endWhere(func(_ attune.Fence, s slot) bool { return s.running && s.again }, errLapsed)
+		if len(ended) > 0 {
+			w.log.Warn("the lease can't be renewed: ending what will run elsewhere", "executions", len(ended))
+		}
+	}
+}
+
+// silence is how long ago the lease was renewed.
+func (w *Worker) silence() time.Duration { return time.Since(*w.renewed.Load()) }
+
+// drain lets the worker end when nothing runs any more.
+func (w *Worker) drain() { w.drained.Do(func() { close(w.draining) }) }
+
+// awaitDrained ends the taking of more when the worker drains and its last slot is free.
+func (w *Worker) awaitDrained(ctx context.Context, stopTaking context.CancelCauseFunc) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-w.draining:
+	}
+	for w.slots.used() > 0 {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-w.slots.freed:
+		}
+	}
+	stopTaking(ErrDrained)
+	return nil
+}
+
+// watchDrain looks for the request to drain where no server is asked too often by it.
+func (w *Worker) watchDrain(ctx context.Context) error {
+	if w.cfg.Messages != nil {
+		return nil // the heartbeat's answer tells
+	}
+	ticker := time.NewTicker(poll)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		row, err := w.deps.Store.Read().Worker(ctx, w.id)
+		switch {
+		case err != nil && ctx.Err() == nil:
+			w.log.Warn("can't read the worker's own row, it is repeated", "error", err)
+		case err == nil && row.Status == attune.WorkerDraining:
+			w.drain()
+		}
+	}
 }
 
 // refresh looks again for what the worker can run, and stores it if it has changed.

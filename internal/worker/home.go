@@ -2,8 +2,10 @@ package worker
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -26,6 +28,22 @@ func (h Home) Processes() string { return filepath.Join(h.dir, "processes") }
 
 func (h Home) packs() string { return filepath.Join(filepath.Dir(filepath.Dir(h.dir)), "packs") }
 func (h Home) tasks() string { return filepath.Join(h.dir, "tasks") }
+func (h Home) spool() string { return filepath.Join(h.dir, "spool") }
+
+// identity returns what tells this home from that of a worker of the same name elsewhere, and makes it on first use.
+// The caller holds the lock.
+func (h Home) identity() (string, error) {
+	path := filepath.Join(h.dir, "id")
+	text, err := os.ReadFile(path)
+	if err == nil && len(text) > 0 {
+		return string(text), nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	id := rand.Text()
+	return id, writeSynced(path, []byte(id))
+}
 
 // errHeld says that another process is this worker.
 var errHeld = errors.New("the lock is held")

@@ -2,15 +2,23 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/internal/store"
 )
 
-// start makes the worker ready: processes of its earlier life end first, then it registers, and only then is what is
-// still running in the table abandoned, because nothing of it can be alive.
+// start makes the worker ready: what an earlier life had to tell is delivered, processes of it end, then it registers,
+// and only then is what is still running in the table abandoned, because nothing of it can be alive.
 func (w *Worker) start(ctx context.Context) error {
+	if err := w.spool.load(); err != nil {
+		w.log.Error("the spool is incomplete", "error", err)
+	}
+	if err := w.emptySpool(ctx); err != nil {
+		return err
+	}
 	if n, err := w.cfg.Home.endLeftovers(ctx, w.deps.Processes); err != nil {
 		return fmt.Errorf("end leftover processes: %w", err)
 	} else if n > 0 {
@@ -56,14 +64,55 @@ func (w *Worker) catchUp(ctx, work context.Context) error {
 	return w.readRows(ctx, work)
 }
 
+// register takes the worker's row. One that another process holds by its lease, on another host or another data
+// directory, is waited for until it has left, or was silent for as long as its lease.
 func (w *Worker) register(ctx context.Context) error {
-	return w.deps.Store.Write(ctx, func(q *store.Queries) (err error) {
+	home, err := w.cfg.Home.identity()
+	if err != nil {
+		return err
+	}
+	look := time.NewTicker(jitter(time.Second))
+	defer look.Stop()
+	for said := false; ; {
+		holder, err := w.tryRegister(ctx, home)
+		if err != nil || holder == nil {
+			return err
+		}
+		if !said {
+			w.log.Warn("another process is this worker: waiting until it has left, or its lease is over",
+				"host", holder.Host, "incarnation", holder.Incarnation, "lease", holder.Lease)
+			said = true
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-look.C:
+		}
+	}
+}
+
+// tryRegister registers, or returns who holds the row.
+func (w *Worker) tryRegister(ctx context.Context, home string) (holder *store.WorkerRow, err error) {
+	begun := time.Now()
+	err = w.deps.Store.Write(ctx, func(q *store.Queries) error {
+		holder = nil
+		row, err := q.WorkerByName(ctx, w.cfg.Name)
+		switch {
+		case attune.ErrorCode(err) == attune.CodeNotFound:
+		case err != nil:
+			return err
+		case w.cfg.Leased && row.Home != home && row.Alive():
+			holder = &row
+			return nil
+		}
 		w.id, w.incarnation, err = q.RegisterWorker(ctx, store.Registration{
 			Name: w.cfg.Name, Type: w.cfg.Type, Host: w.cfg.Host, Labels: w.cfg.Labels, Slots: w.cfg.Slots,
-			Exclusive: w.cfg.Exclusive, Lease: leaseIntervals * w.cfg.Heartbeat, Runtimes: w.capabilities(),
+			Exclusive: w.cfg.Exclusive, Lease: w.lease(), Runtimes: w.capabilities(), Home: home,
 		})
 		return err
 	})
+	w.renewed.Store(&begun)
+	return holder, err
 }
 
 // capabilities are the runtimes that the worker offers.
@@ -78,13 +127,33 @@ func (w *Worker) capabilities() []attune.Runtime {
 }
 
 // leave deregisters a worker that has nothing left to run. What it was still to claim goes back; an exclusive worker,
-// which is nobody's once its command ends, takes its row and its home with it.
+// which is nobody's once its command ends, takes its row and its home with it. While the database is away nobody can be
+// told: the lease ends by itself. Who still has results to tell keeps its row, so that the next start can.
 func (w *Worker) leave(ctx context.Context) error {
+	if w.spool.size() > 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, deliverTime)
+	defer cancel()
+	err := w.deregister(ctx)
+	if errors.Is(err, store.ErrUnavailable) && w.cfg.Leased {
+		w.log.Warn("not deregistered, the lease ends by itself", "error", err)
+		return nil
+	}
+	return err
+}
+
+func (w *Worker) deregister(ctx context.Context) error {
+	// First, so that nothing more is placed here.
+	err := w.deps.Store.Write(ctx, func(q *store.Queries) error { return q.Deregister(ctx, w.id, w.incarnation) })
+	if err != nil {
+		return err
+	}
 	if _, err := w.deps.Executions.Lose(ctx, w.id, w.incarnation, errShutdown.Error()); err != nil {
 		return fmt.Errorf("give back what worker %s holds: %w", w.cfg.Name, err)
 	}
 	if !w.cfg.Exclusive {
-		return w.deps.Store.Write(ctx, func(q *store.Queries) error { return q.Deregister(ctx, w.id, w.incarnation) })
+		return nil
 	}
 	return bury(ctx, w.deps, store.WorkerRow{Worker: attune.Worker{ID: w.id, Name: w.cfg.Name}}, w.cfg.Home)
 }

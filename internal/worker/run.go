@@ -14,11 +14,9 @@ import (
 // run takes a claimed attempt to its end: whatever happens on the way, its row gets a final status.
 func (w *Worker) run(ctx context.Context, a execution.Assignment) {
 	steps := newTrace(a.Trace || w.cfg.Trace)
-	log := w.log.With("execution", a.ID, "attempt", a.Attempt)
-	log.Debug("running", "action", a.Action.Ref)
+	w.log.Debug("running", "execution", a.ID, "attempt", a.Attempt, "action", a.Action.Ref)
 	outcome, left := w.attempt(ctx, a, steps)
-	status := w.finish(a.Fence(), outcome, left)
-	log.Debug("ended", "status", status)
+	w.finish(ending{Fence: a.Fence(), Outcome: outcome, Artifacts: left, EndedAt: time.Now()})
 }
 
 // attempt prepares, runs and collects; every failure on the way is part of the outcome.
@@ -73,8 +71,9 @@ func outcomeOf(ctx context.Context, r runtime.Result, err error) attune.Outcome 
 	cancelled := r.Stopped == runtime.StoppedCancelled || err != nil && ctx.Err() != nil
 	switch {
 	case cancelled && errors.Is(context.Cause(ctx), errShutdown):
-		o.Status = attune.StatusAbandoned
-		o.Failure = &attune.Failure{Kind: attune.FailureWorkerLost, Message: "the worker was shut down before it ended"}
+		o.Status, o.Failure = attune.StatusAbandoned, lost("the worker was shut down before it ended")
+	case cancelled && errors.Is(context.Cause(ctx), errLapsed):
+		o.Status, o.Failure = attune.StatusAbandoned, lost("the worker could not renew its lease in time")
 	case cancelled:
 		o.Status, o.Failure = attune.StatusCancelled, nil // the row knows by whom
 	case err != nil:
@@ -90,6 +89,10 @@ func outcomeOf(ctx context.Context, r runtime.Result, err error) attune.Outcome 
 	return o
 }
 
+func lost(why string) *attune.Failure {
+	return &attune.Failure{Kind: attune.FailureWorkerLost, Message: why}
+}
+
 func endFailure(r runtime.Result) *attune.Failure {
 	if r.Signal != nil {
 		return &attune.Failure{Kind: attune.FailureSignal, Message: "ended by " + *r.Signal}
@@ -99,33 +102,4 @@ func endFailure(r runtime.Result) *attune.Failure {
 		code = *r.ExitCode
 	}
 	return &attune.Failure{Kind: attune.FailureExit, Message: fmt.Sprintf("exit status %d", code)}
-}
-
-// finishPause is how long a worker waits between two tries to store how an attempt ended.
-const finishPause = time.Second
-
-// finish stores the outcome, and repeats it until the answer is certain: the result of somebody's work must not
-// depend on the database being there at that moment. Only a worker that ends gives up, and leaves the row to its next
-// incarnation.
-func (w *Worker) finish(f attune.Fence, o attune.Outcome, left []attune.Artifact) attune.Status {
-	ctx := context.Background()
-	for {
-		status, err := w.deps.Executions.Finish(ctx, f, o, left)
-		switch {
-		case err == nil:
-			return status
-		case attune.ErrorCode(err) == attune.CodeStale:
-			w.log.Warn("the attempt was over: its result is kept as an artifact only", "execution", f.ExecutionID, "error", err)
-			return ""
-		case attune.ErrorCode(err) == attune.CodeNotFound:
-			w.log.Warn("the execution was deleted while it ran", "execution", f.ExecutionID)
-			return ""
-		}
-		w.log.Error("result not stored, it is repeated", "execution", f.ExecutionID, "error", err)
-		select {
-		case <-w.giveUp:
-			return ""
-		case <-time.After(finishPause):
-		}
-	}
 }

@@ -8,11 +8,19 @@ import (
 )
 
 // slots are the places for executions, and the memory of what is in them: the first line against messages that come
-// twice. A fence stays from before its claim until after its finish is certain.
+// twice. A fence stays from before its claim until after its finish is certain, or is in the spool.
 type slots struct {
 	mu    sync.Mutex
 	size  int
-	taken map[attune.Fence]context.CancelCauseFunc
+	taken map[attune.Fence]*slot
+	freed chan struct{} // gets a value when one was given back
+}
+
+// slot is one place that is taken.
+type slot struct {
+	cancel  context.CancelCauseFunc
+	running bool // the claim is certain
+	again   bool // its policy gives it to another worker if this one is lost
 }
 
 // reservation is the answer to a reserve.
@@ -25,7 +33,7 @@ const (
 )
 
 func newSlots(size int) *slots {
-	return &slots{size: size, taken: map[attune.Fence]context.CancelCauseFunc{}}
+	return &slots{size: size, taken: map[attune.Fence]*slot{}, freed: make(chan struct{}, 1)}
 }
 
 // reserve takes a slot for an attempt; cancel is what ends it.
@@ -38,26 +46,64 @@ func (s *slots) reserve(f attune.Fence, cancel context.CancelCauseFunc) reservat
 	if len(s.taken) >= s.size {
 		return full
 	}
-	s.taken[f] = cancel
+	s.taken[f] = &slot{cancel: cancel}
 	return reserved
+}
+
+// claimed notes that an attempt is this worker's to run; again tells whether another one gets it if this one is lost.
+func (s *slots) claimed(f attune.Fence, again bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.taken[f].running, s.taken[f].again = true, again
 }
 
 // free gives a slot back.
 func (s *slots) free(f attune.Fence) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	delete(s.taken, f)
+	s.mu.Unlock()
+	select {
+	case s.freed <- struct{}{}:
+	default: // somebody looks already
+	}
 }
 
 // end tells an attempt to end, and returns whether it is here.
 func (s *slots) end(f attune.Fence, why error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	cancel, ok := s.taken[f]
+	taken, ok := s.taken[f]
 	if ok {
-		cancel(why)
+		taken.cancel(why)
 	}
 	return ok
+}
+
+// endWhere tells all attempts that are so to end, and returns them.
+func (s *slots) endWhere(is func(attune.Fence, slot) bool, why error) []attune.Fence {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var ended []attune.Fence
+	for f, taken := range s.taken {
+		if is(f, *taken) {
+			taken.cancel(why)
+			ended = append(ended, f)
+		}
+	}
+	return ended
+}
+
+// running returns the attempts whose claims are certain.
+func (s *slots) running() map[attune.Fence]bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fences := map[attune.Fence]bool{}
+	for f, taken := range s.taken {
+		if taken.running {
+			fences[f] = true
+		}
+	}
+	return fences
 }
 
 // holds tells whether an attempt is in a slot.

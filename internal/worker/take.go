@@ -7,6 +7,8 @@ import (
 
 	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/internal/broker"
+	"github.com/attune-automation/attune/internal/execution"
+	"github.com/attune-automation/attune/internal/store"
 )
 
 // prefetchExtra is how many messages beyond the slots are on their way, so that a freed slot need not wait for one.
@@ -23,12 +25,13 @@ func (w *Worker) consume(ctx, work context.Context) error {
 			w.log.Error("message rejected", "queue", queue.Queue, "error", err)
 			return
 		}
-		if m, ok := envelope.Payload.(broker.ExecutionScheduled); ok {
-			w.take(ctx, work, attune.Fence{
-				ExecutionID: m.ExecutionID, Attempt: m.Attempt, WorkerID: m.WorkerID, Incarnation: m.Incarnation,
-			})
+		m, ok := envelope.Payload.(broker.ExecutionScheduled)
+		if !ok {
+			w.acknowledge(d)
+			return
 		}
-		w.acknowledge(d)
+		fence := attune.Fence{ExecutionID: m.ExecutionID, Attempt: m.Attempt, WorkerID: m.WorkerID, Incarnation: m.Incarnation}
+		w.take(ctx, work, fence, func() { w.acknowledge(d) })
 	})
 }
 
@@ -38,36 +41,67 @@ func (w *Worker) acknowledge(d broker.Delivery) {
 	}
 }
 
-// take claims an attempt into a free slot and runs it. What can't be had now is given back or left to the poll.
-func (w *Worker) take(ctx, work context.Context, f attune.Fence) {
+// take reserves a slot for an attempt, claims it and runs it, on a goroutine of its own: claims of several go to the
+// database at once. What has no slot is given back. certain is called when the message is no longer needed.
+func (w *Worker) take(ctx, work context.Context, f attune.Fence, certain func()) {
 	if f.WorkerID != w.id || f.Incarnation != w.incarnation {
+		certain()
 		return // meant for an earlier life; its row has gone back
 	}
 	running, cancel := context.WithCancelCause(work)
 	switch w.slots.reserve(f, cancel) {
 	case known:
 		cancel(nil)
+		certain()
 		return
 	case full:
 		cancel(nil)
 		w.giveBack(ctx, f)
+		certain()
 		return
 	case reserved:
-	}
-	assignment, err := w.deps.Executions.Claim(ctx, f)
-	if err != nil {
-		w.slots.free(f)
-		cancel(nil)
-		if attune.ErrorCode(err) != attune.CodeStale && ctx.Err() == nil {
-			w.log.Warn("claim failed, the poll repeats it", "execution", f.ExecutionID, "error", err)
-		}
-		return
 	}
 	w.running.Go(func() {
 		defer cancel(nil)
 		defer w.slots.free(f)
-		w.run(running, assignment)
+		if assignment, ok := w.claim(ctx, f, certain); ok {
+			w.slots.claimed(f, retriedWhenLost(assignment))
+			w.run(running, assignment)
+		}
 	})
+}
+
+// claim claims an attempt into its slot, again and again until the answer is certain: one that was claimed without our
+// knowledge would be nobody's. The message is not held for so long.
+func (w *Worker) claim(ctx context.Context, f attune.Fence, certain func()) (a execution.Assignment, ok bool) {
+	for try := 1; ; try++ {
+		a, err := w.deps.Executions.Claim(ctx, f)
+		if try == 1 {
+			certain()
+		}
+		switch {
+		case err == nil:
+			return a, true
+		case attune.ErrorCode(err) == attune.CodeStale || attune.ErrorCode(err) == attune.CodeNotFound:
+			return a, false
+		case ctx.Err() != nil:
+			return a, false // what the row says then, the worker's end sees to
+		case !errors.Is(err, store.ErrUnavailable):
+			w.log.Error("claim failed, its row is given back by the sweep", "execution", f.ExecutionID, "error", err)
+			return a, false
+		}
+		w.log.Warn("claim not certain, it is repeated", "execution", f.ExecutionID, "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(jitter(retryPause)):
+		}
+	}
+}
+
+// retriedWhenLost tells whether an attempt goes to another worker if this one is lost.
+func retriedWhenLost(a execution.Assignment) bool {
+	_, again := a.Action.Retry.After(a.Attempt, attune.StatusAbandoned)
+	return again
 }
 
 func (w *Worker) giveBack(ctx context.Context, f attune.Fence) {
@@ -109,6 +143,9 @@ func (w *Worker) poll(ctx, work context.Context) error {
 			return nil
 		case <-ticker.C:
 		}
+		if w.cfg.Messages != nil && w.cfg.Messages() {
+			continue
+		}
 		if err := w.readRows(ctx, work); err != nil && ctx.Err() == nil {
 			w.log.Warn("can't read what was placed here, it is repeated", "error", err)
 		}
@@ -121,7 +158,7 @@ func (w *Worker) readRows(ctx, work context.Context) error {
 		return err
 	}
 	for _, row := range scheduled {
-		w.take(ctx, work, row.Fence())
+		w.take(ctx, work, row.Fence(), func() {})
 	}
 	return w.endCancelled(ctx)
 }
@@ -133,32 +170,9 @@ func (w *Worker) endCancelled(ctx context.Context) error {
 		return err
 	}
 	for _, row := range canceling {
-		if !w.slots.end(row.Fence(), errCancelled) {
+		if !w.slots.end(row.Fence(), errCancelled) && !w.spool.holds(row.Fence()) {
 			w.abandon(ctx, row.Fence())
 		}
 	}
 	return nil
-}
-
-// abandonUnknown ends in the table what it says runs here and does not.
-func (w *Worker) abandonUnknown(ctx context.Context) error {
-	running, err := w.deps.Store.Read().HeldBy(ctx, w.id, attune.StatusRunning)
-	if err != nil {
-		return err
-	}
-	for _, row := range running {
-		if !w.slots.holds(row.Fence()) {
-			w.abandon(ctx, row.Fence())
-		}
-	}
-	return nil
-}
-
-func (w *Worker) abandon(ctx context.Context, f attune.Fence) {
-	status, err := w.deps.Executions.Abandon(ctx, f, "worker "+w.cfg.Name+" does not know this attempt")
-	if err != nil && attune.ErrorCode(err) != attune.CodeStale {
-		w.log.Warn("an attempt that does not run here can't be ended, it is repeated", "execution", f.ExecutionID, "error", err)
-		return
-	}
-	w.log.Warn("ended in the table what does not run here", "execution", f.ExecutionID, "status", status)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -53,6 +54,9 @@ type Config struct {
 	Path      string        // PATH of actions
 	Trace     bool          // trace every execution
 	Retention time.Duration // of artifact files; 0 keeps them
+
+	Leased   bool        // counts as alive by its lease; else, by the lock in its home
+	Messages func() bool // tells whether messages come now, so that rows need not be looked at; nil: look in any case
 }
 
 // Deps are what a worker works with.
@@ -73,13 +77,17 @@ type Worker struct {
 	log   *slog.Logger
 	slots *slots
 	packs *packs
+	spool *spool
 
-	registered  chan struct{} // closed when the row is there and the queue is bound
-	bound       sync.Once
-	giveUp      chan struct{} // closed when a result that can't be stored is no longer waited for
 	id          int64
 	incarnation int64
+	registered  chan struct{} // closed when the row is there and the queue is bound
+	bound       sync.Once
+	renewed     atomic.Pointer[time.Time] // when the lease was renewed, by the monotonic clock
 	running     sync.WaitGroup
+	giveUp      chan struct{} // closed when a result that can't be stored is no longer waited for
+	draining    chan struct{} // closed when the worker is to end once nothing runs
+	drained     sync.Once
 	kill        chan struct{} // closed by Kill
 	killed      sync.Once
 }
@@ -90,8 +98,10 @@ func New(cfg Config, deps Deps) *Worker {
 		cfg: cfg, deps: deps, log: deps.Logger.With("worker", cfg.Name),
 		slots:      newSlots(cfg.Slots),
 		packs:      newPacks(cfg.Home.packs(), deps.Store),
+		spool:      newSpool(cfg.Home.spool()),
 		registered: make(chan struct{}),
 		giveUp:     make(chan struct{}),
+		draining:   make(chan struct{}),
 		kill:       make(chan struct{}),
 	}
 }
@@ -133,11 +143,14 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 	loops.Go(func() error { return w.consume(looping, work) })
 	loops.Go(func() error { return w.poll(looping, work) })
 	loops.Go(func() error { return w.retain(looping) })
+	loops.Go(func() error { return w.watchDrain(looping) })
+	loops.Go(func() error { return w.awaitDrained(looping, stopTaking) })
 	control, stopControl := context.WithCancelCause(context.WithoutCancel(ctx))
 	var tending errgroup.Group
 	tending.Go(func() error { return w.control(control) })
 	tending.Go(func() error { return w.heartbeat(control, stopTaking) })
-
+	tending.Go(func() error { return w.keepLease(control) })
+	tending.Go(func() error { return w.deliverSpool(control) })
 	tending.Go(func() error {
 		select {
 		case <-w.kill:
@@ -153,6 +166,7 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 		err = errors.Join(err, cause)
 	}
 	w.finishRunning(stopWork, err)
+	w.awaitSpool()
 	stopControl(errShutdown)
 	return errors.Join(err, tending.Wait(), w.leave(context.WithoutCancel(ctx)))
 }
@@ -177,4 +191,22 @@ func (w *Worker) finishRunning(stopWork context.CancelCauseFunc, why error) {
 	giveUp := time.AfterFunc(timeout+w.cfg.KillGrace+storeGrace, func() { close(w.giveUp) })
 	defer giveUp.Stop()
 	w.running.Wait()
+}
+
+// awaitSpool gives the database some time to take what is in the spool; what is left waits for the next start.
+func (w *Worker) awaitSpool() {
+	late := time.NewTimer(storeGrace)
+	defer late.Stop()
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	for w.spool.size() > 0 {
+		select {
+		case <-late.C:
+			w.log.Warn("results wait in the spool for the next start", "results", w.spool.size())
+			return
+		case <-w.kill:
+			return
+		case <-look.C:
+		}
+	}
 }

@@ -381,7 +381,7 @@ func TestSecondWorkerOfTheNameIsRefused(t *testing.T) {
 		Store: h.store, Broker: h.broker, Executions: h.Service, Processes: processes,
 		Runtimes: runtime.NewRegistry(), Logger: slog.New(slog.DiscardHandler),
 	})
-	if err := w.Run(context.Background()); attune.ErrorCode(err) != attune.CodeConflict || !strings.Contains(err.Error(), "--name") {
+	if err := w.Run(context.Background()); attune.ErrorCode(err) != attune.CodeConflict || !strings.Contains(err.Error(), "worker.name") {
 		t.Errorf("%v", err)
 	}
 }

@@ -51,7 +51,8 @@ CREATE TABLE worker (
     passed_over    BOOLEAN NOT NULL, -- let a placed row lie; gets nothing until it claims something
     registered_at  BIGINT NOT NULL,
     last_heartbeat BIGINT NOT NULL,
-    lease_until    BIGINT NOT NULL
+    lease_until    BIGINT NOT NULL,
+    home           TEXT NOT NULL -- identifies the directory that the worker keeps on its host
 );
 
 CREATE TABLE runtime (

@@ -51,7 +51,8 @@ CREATE TABLE worker (
     passed_over    INTEGER NOT NULL, -- let a placed row lie; gets nothing until it claims something
     registered_at  INTEGER NOT NULL,
     last_heartbeat INTEGER NOT NULL,
-    lease_until    INTEGER NOT NULL
+    lease_until    INTEGER NOT NULL,
+    home           TEXT NOT NULL -- identifies the directory that the worker keeps on its host
 );
 
 CREATE TABLE runtime (

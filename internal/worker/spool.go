@@ -1,0 +1,163 @@
+package worker
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/attune-automation/attune"
+)
+
+// ending is how an attempt ended, on its way to the database.
+type ending struct {
+	Fence     attune.Fence      `json:"fence"`
+	Outcome   attune.Outcome    `json:"outcome"`
+	Artifacts []attune.Artifact `json:"artifacts"`
+	EndedAt   time.Time         `json:"ended_at"` // by this host's clock
+}
+
+// spool keeps endings that the database can't take now in files of the worker's home, and gives them back in the order
+// in which they came. It survives the worker. A nil-like spool without files is the usual case and costs nothing.
+type spool struct {
+	dir   string
+	mu    sync.Mutex
+	next  int
+	files []spooled
+	added chan struct{} // gets a value when there is something new
+}
+
+// spooled is one file: its number, and what is in it.
+type spooled struct {
+	number int
+	ending
+}
+
+func newSpool(dir string) *spool { return &spool{dir: dir, next: 1, added: make(chan struct{}, 1)} }
+
+// load reads what an earlier life has left. A file that can't be read is set aside for a person, under another name.
+func (s *spool) load() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.files, s.next = nil, 1
+	entries, err := os.ReadDir(s.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the spool: %w", err)
+	}
+	var faults []error
+	for _, entry := range entries {
+		digits, ok := strings.CutSuffix(entry.Name(), ".json")
+		number, err := strconv.Atoi(digits)
+		if !ok || err != nil {
+			continue // being written when the worker died, or set aside
+		}
+		file, err := s.read(number)
+		if err != nil {
+			path := s.path(number)
+			faults = append(faults, fmt.Errorf("spooled result %s is set aside: %w", path, err), os.Rename(path, path+".unreadable"))
+			continue
+		}
+		s.files = append(s.files, file)
+		s.next = max(s.next, number+1)
+	}
+	slices.SortFunc(s.files, func(a, b spooled) int { return a.number - b.number })
+	return errors.Join(faults...)
+}
+
+func (s *spool) read(number int) (file spooled, err error) {
+	text, err := os.ReadFile(s.path(number))
+	if err != nil {
+		return file, err
+	}
+	file.number = number
+	return file, json.Unmarshal(text, &file.ending)
+}
+
+func (s *spool) path(number int) string {
+	return filepath.Join(s.dir, fmt.Sprintf("%09d.json", number))
+}
+
+// put adds an ending; when it returns nil, the ending survives a power cut.
+func (s *spool) put(e ending) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	text, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return err
+	}
+	path := s.path(s.next)
+	if err := writeSynced(path+".new", text); err != nil {
+		return errors.Join(err, removeIfThere(path+".new"))
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return err
+	}
+	s.files = append(s.files, spooled{s.next, e})
+	s.next++
+	select {
+	case s.added <- struct{}{}:
+	default: // whoever delivers is awake
+	}
+	return nil
+}
+
+// first returns the oldest ending.
+func (s *spool) first() (spooled, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.files) == 0 {
+		return spooled{}, false
+	}
+	return s.files[0], true
+}
+
+// drop removes an ending that was delivered.
+func (s *spool) drop(file spooled) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.files = slices.DeleteFunc(s.files, func(f spooled) bool { return f.number == file.number })
+	return removeIfThere(s.path(file.number))
+}
+
+// size returns how many endings wait.
+func (s *spool) size() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.files)
+}
+
+// holds tells whether the end of an attempt waits here.
+func (s *spool) holds(f attune.Fence) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.files, func(file spooled) bool { return file.Fence == f })
+}
+
+func writeSynced(path string, text []byte) error {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(text)
+	return errors.Join(err, file.Sync(), file.Close())
+}
+
+func removeIfThere(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
