@@ -80,7 +80,7 @@ type Delivery struct {
 	RoutingKey  string
 	Body        []byte            // an envelope, if the sender kept to the contract; never to be changed
 	Headers     map[string]string // from the transport; see HeaderReason
-	Redelivered bool              // it was delivered before, so its work may have been done
+	Redelivered bool              // it was on its way before, so its work may have been done
 }
 
 // Settler ends a delivery; each returns ErrSettled if it was ended before. Safe for concurrent use.

@@ -98,10 +98,13 @@ func joins(t *testing.T, b broker.Broker) {
 	if err := wait(t, ended, "Consume to return"); err != nil || !left {
 		t.Errorf("Consume returned %v, handler left: %v", err, left)
 	}
-	// The message that waited was not handed to a consumer whose context had ended.
+	// The message that waited was not handed to a consumer whose context had ended. It may have been on its way, and
+	// then it is marked as if it had been.
 	next := consume(t, b, shared("q"))
 	next.expect(t, true, 1)
-	next.expect(t, false, 2)
+	if n := number(t, wait(t, next.deliveries, "message 2")); n != 2 {
+		t.Errorf("got message %d, want 2", n)
+	}
 }
 
 func takesNothing(t *testing.T, b broker.Broker) {
