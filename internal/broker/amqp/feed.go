@@ -155,7 +155,8 @@ func (h *holding) bury(reason string) error {
 	// fast as it can.
 	send := func() error { return h.feed.broker.send(context.Background(), true, letter) }
 	err := send()
-	if err != nil && h.feed.settle(h.feed.declareDead) == nil {
+	missing := errors.Is(err, broker.ErrUnroutable) || errors.Is(err, errLost) // no queue, or no exchange
+	if missing && h.feed.settle(h.feed.declareDead) == nil {
 		err = send()
 	}
 	if err != nil {

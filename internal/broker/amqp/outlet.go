@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	rabbit "github.com/rabbitmq/amqp091-go"
@@ -16,7 +15,7 @@ import (
 var (
 	errLost        = errors.New("the connection was lost before RabbitMQ confirmed the message")
 	errUnconfirmed = errors.New("RabbitMQ did not confirm the message in time")
-	errBlocked     = errors.New("RabbitMQ takes no messages now, because it is short of a resource")
+	errBlocked     = errors.New("RabbitMQ takes no messages now")
 )
 
 // Publish implements broker.Broker. Many may wait to be confirmed at once. It waits for a first connection, but fails
@@ -79,7 +78,7 @@ type outlet struct {
 	returns  <-chan rabbit.Return
 	settle   chan chan struct{} // closed by serve when all returns before are in returned
 	gone     chan struct{}      // closed when there is no more use in it
-	blocked  atomic.Bool
+	blocked  *current[string]   // why the server takes nothing now
 	mu       sync.Mutex
 	returned map[string]*fate // by message id, of what waits to be confirmed
 }
@@ -90,7 +89,10 @@ type fate struct{ waiting, returned int }
 
 // serveOutlet lets Publish publish until the connection or the channel is closed.
 func (b *Broker) serveOutlet(ctx context.Context, c *connection, up func()) error {
-	o := &outlet{settle: make(chan chan struct{}), gone: make(chan struct{}), returned: map[string]*fate{}}
+	o := &outlet{
+		settle: make(chan chan struct{}), gone: make(chan struct{}),
+		blocked: newCurrent[string](), returned: map[string]*fate{},
+	}
 	blockings := c.NotifyBlocked(make(chan rabbit.Blocking, 16))
 	if err := c.limit(callTimeout, func() error { return o.open(c, b.config.Exchange) }); err != nil {
 		return err
@@ -126,14 +128,15 @@ func (b *Broker) serveOutlet(ctx context.Context, c *connection, up func()) erro
 }
 
 // throttle has Publish fail at once while the server is short of memory or disk: it reads no more from a connection
-// that has published, so that writing would hang.
+// that has published, so that writing, and what was written, would hang.
 func (b *Broker) throttle(ctx context.Context, o *outlet, blocking rabbit.Blocking) {
-	o.blocked.Store(blocking.Active)
 	if blocking.Active {
+		o.blocked.set(&blocking.Reason, nil)
 		b.config.Logger.WarnContext(ctx, "RabbitMQ takes no messages", "reason", blocking.Reason)
-	} else {
-		b.config.Logger.InfoContext(ctx, "RabbitMQ takes messages again")
+		return
 	}
+	o.blocked.set(nil, nil)
+	b.config.Logger.InfoContext(ctx, "RabbitMQ takes messages again")
 }
 
 func (o *outlet) open(c *connection, exchange string) (err error) {
@@ -155,8 +158,9 @@ func (o *outlet) send(ctx context.Context, p publishing) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if o.blocked.Load() {
-		return errBlocked
+	reason, blocked, _ := o.blocked.get()
+	if reason != nil {
+		return fmt.Errorf("%w: %s", errBlocked, *reason)
 	}
 	if p.mandatory {
 		o.expect(p.MessageId)
@@ -168,6 +172,8 @@ func (o *outlet) send(ctx context.Context, p publishing) error {
 	}
 	select {
 	case <-confirmation.Done():
+	case <-blocked:
+		return errBlocked
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}

@@ -113,6 +113,18 @@ func (v *VirtualHost) DeleteQueue(t testing.TB, queue string) {
 	v.call(t, http.MethodDelete, nil, nil, "queues", v.name, queue)
 }
 
+// DeleteExchange deletes an exchange.
+func (v *VirtualHost) DeleteExchange(t testing.TB, exchange string) {
+	t.Helper()
+	v.call(t, http.MethodDelete, nil, nil, "exchanges", v.name, exchange)
+}
+
+// DeclareExchange declares an exchange of a kind, such as direct.
+func (v *VirtualHost) DeclareExchange(t testing.TB, exchange, kind string) {
+	t.Helper()
+	v.call(t, http.MethodPut, map[string]any{"type": kind, "durable": true}, nil, "exchanges", v.name, exchange)
+}
+
 // Publish publishes any bytes, which may be no envelope.
 func (v *VirtualHost) Publish(t testing.TB, exchange, key, body string) {
 	t.Helper()
