@@ -147,15 +147,27 @@ func (v *VirtualHost) Get(t testing.TB, queue string, count int) []Message {
 type Message struct {
 	RoutingKey string `json:"routing_key"`
 	Payload    string
-	Properties struct {
-		Headers       map[string]any
-		MessageID     string `json:"message_id"`
-		CorrelationID string `json:"correlation_id"`
-		Type          string
-		Timestamp     int64
-		ContentType   string `json:"content_type"`
-		DeliveryMode  int    `json:"delivery_mode"`
+	Properties Properties
+}
+
+// Properties are those of a message that Attune sets.
+type Properties struct {
+	Headers       map[string]any
+	MessageID     string `json:"message_id"`
+	CorrelationID string `json:"correlation_id"`
+	Type          string
+	Timestamp     int64
+	ContentType   string `json:"content_type"`
+	DeliveryMode  int    `json:"delivery_mode"`
+}
+
+// UnmarshalJSON reads an object, or the empty array that the server writes for an empty one.
+func (p *Properties) UnmarshalJSON(document []byte) error {
+	if string(document) == "[]" {
+		return nil
 	}
+	type plain Properties
+	return json.Unmarshal(document, (*plain)(p))
 }
 
 // call calls the management API, which must answer with success; what had gone before is as good as deleted.
