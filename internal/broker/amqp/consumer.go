@@ -78,7 +78,7 @@ func (c *consumer) attempt(ctx context.Context) error {
 
 // serve handles deliveries until ctx or the channel ends, and returns why.
 func (c *consumer) serve(ctx context.Context, conn *connection) error {
-	f := &feed{broker: c.broker, conn: conn, queue: c.subscription.Queue, tag: uuid.NewString()}
+	f := &feed{broker: c.broker, conn: conn, queue: c.subscription.Queue}
 	err := conn.limit(callTimeout, func() error { return c.open(f) })
 	if f.channel != nil {
 		defer f.close()
@@ -122,7 +122,7 @@ func (c *consumer) open(f *feed) (err error) {
 	if err := f.channel.Qos(min(s.Prefetch, maxPrefetch), 0, false); err != nil {
 		return fmt.Errorf("set the prefetch: %w", err)
 	}
-	f.deliveries, err = f.channel.Consume(s.Queue, f.tag, false, s.Exclusive, false, false, nil)
+	f.deliveries, err = f.channel.Consume(s.Queue, uuid.NewString(), false, s.Exclusive, false, false, nil)
 	if err != nil {
 		return exclusive(fmt.Errorf("subscribe: %w", err), s.Exclusive, rabbit.AccessRefused)
 	}

@@ -21,7 +21,7 @@ var errCancelled = errors.New("RabbitMQ has cancelled the consumer, because its 
 type feed struct {
 	broker     *Broker
 	conn       *connection
-	queue, tag string
+	queue      string
 	channel    *rabbit.Channel
 	deliveries <-chan rabbit.Delivery // closed whatever ends the feed
 	closed     <-chan *rabbit.Error
@@ -48,23 +48,12 @@ func (f *feed) lost() error {
 	}
 }
 
-// close gives back what is unsettled. It does so in so many words, after no more can come: if the channel were only
-// closed, the next consumer could overtake the messages on their way to their old places.
+// close gives back what is unsettled, also what has come and was not handled.
 func (f *feed) close() {
 	f.mu.Lock()
-	f.over = true
+	f.over = true // or what is settled while the channel closes would be both settled and given back
 	f.mu.Unlock()
-	_ = f.conn.limit(closeTimeout, func() error { // an error means that the channel has gone, and that they go back so
-		if f.deliveries != nil {
-			if err := f.channel.Cancel(f.tag, false); err != nil {
-				return err
-			}
-			if err := f.channel.Nack(0, true, true); err != nil {
-				return err
-			}
-		}
-		return f.channel.Close()
-	})
+	_ = f.conn.limit(closeTimeout, f.channel.Close) // an error says that it is closed already
 }
 
 func (f *feed) delivery(d rabbit.Delivery) broker.Delivery {

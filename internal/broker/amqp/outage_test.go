@@ -34,10 +34,7 @@ func TestConnectionClosedWhileIdle(t *testing.T) {
 	until(t, "the broker to be connected", b.Connected)
 	publish(t, b, "k", 2, 2)
 	settle(t, c.expect(false, 2)...)
-	// One line for each change of each connection.
-	if lost, up := log.count("no connection to RabbitMQ"), log.count("connected to RabbitMQ"); lost != 2 || up != 4 {
-		t.Errorf("%d losses and %d connections were logged, want 2 and 4:\n%s", lost, up, log)
-	}
+	checkLog(t, log)
 }
 
 func TestConnectionClosedWhileDeliveriesAreHeld(t *testing.T) {
@@ -56,6 +53,9 @@ func TestConnectionClosedWhileDeliveriesAreHeld(t *testing.T) {
 		if err := settle(); !errors.Is(err, broker.ErrSettled) {
 			t.Errorf("settled over the next connection: %v, want ErrSettled", err)
 		}
+	}
+	if letters := v.Get(t, broker.DeadLetterQueue, 1); len(letters) != 0 {
+		t.Errorf("Reject has buried what came back: %v", letters)
 	}
 	settle(t, c.expect(true, 1, 2, 3)...)
 	until(t, "the broker to be connected", b.Connected)
@@ -170,13 +170,22 @@ func TestServerAway(t *testing.T) {
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("100 refusals took %v", took)
 	}
-	until(t, "the first connection to be refused", func() bool { return log.count("no connection to RabbitMQ") == 2 })
+	until(t, "many attempts", func() bool { return p.refused.Load() >= 6 })
 	p.restore()
 	c.bound()
 	until(t, "the broker to be connected", b.Connected)
 	publish(t, b, "k", 3, 3)
 	c.expect(true, 1)
 	c.expect(false, 3)
+	checkLog(t, log)
+}
+
+// checkLog looks for one line for each change of each connection, when both were lost once.
+func checkLog(t *testing.T, log *journal) {
+	t.Helper()
+	if lost, up := log.count("no connection to RabbitMQ"), log.count("connected to RabbitMQ"); lost != 2 || up != 4 {
+		t.Errorf("%d losses and %d connections were logged, want 2 and 4:\n%s", lost, up, log)
+	}
 }
 
 // TestServerFrozen: the connections stay open and nothing comes back.

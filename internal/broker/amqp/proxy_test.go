@@ -13,6 +13,7 @@ type proxy struct {
 	listener net.Listener
 	server   string
 	running  sync.WaitGroup
+	refused  atomic.Int64 // connections
 	stalled  atomic.Int64 // how often something came that a frozen proxy held back
 
 	mu      sync.Mutex
@@ -69,6 +70,7 @@ func (p *proxy) accept() {
 			close(one.closed)
 		})
 		if !p.add(one) {
+			p.refused.Add(1)
 			one.close()
 			continue
 		}
