@@ -30,6 +30,8 @@ type Config struct {
 	Pin        func() int64                                 // the only worker that may run what is submitted; nil: any
 	Version    string
 	Logger     *slog.Logger
+
+	MessagesCome func() bool // tells whether the broker is connected; nil: it is part of this process
 }
 
 // API is the operations. Handler may be called before Run; until Run has begun, changes are seen by looking alone.

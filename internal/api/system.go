@@ -40,7 +40,8 @@ func (a *API) getVersion(context.Context, *struct{}) (*versionAnswer, error) {
 
 type statusAnswer struct {
 	Body struct {
-		Status string `json:"status" enum:"ok,ready"`
+		Status   string   `json:"status" enum:"ok,ready,degraded"`
+		Degraded []string `json:"degraded,omitempty" doc:"what is away: message_queue. Requests are served all the same, more slowly"`
 	}
 }
 
@@ -62,5 +63,8 @@ func (a *API) getReadiness(ctx context.Context, _ *struct{}) (*statusAnswer, err
 	}
 	answer := &statusAnswer{}
 	answer.Body.Status = "ready"
+	if a.cfg.MessagesCome != nil && !a.cfg.MessagesCome() {
+		answer.Body.Status, answer.Body.Degraded = "degraded", []string{"message_queue"}
+	}
 	return answer, nil
 }

@@ -1,7 +1,7 @@
 // Package cli owns the commands: their words, flags and exit statuses, and how answers are shown.
 //
-// Every command but those that concern this process alone (up, config, version, completion, pack new and validate,
-// worker as a service) is a call of the API through package client: over the network if a server is named or found,
+// Every command but those that concern this process alone (up, server, worker as a service, db, config, version,
+// completion, pack new and validate) is a call of the API through package client: over the network if a server is named or found,
 // else to the same handler inside the command's own process. The package stores nothing and decides nothing that a
 // curl of the API would not.
 package cli
@@ -38,13 +38,14 @@ type app struct {
 
 // globals are the flags that every command takes.
 type globals struct {
-	config    string
-	dataDir   string
-	server    string
-	tokenFile string
-	output    string
-	quiet     bool
-	verbose   bool
+	config     string
+	dataDir    string
+	server     string
+	tokenFile  string
+	output     string
+	workerName string // of `attune worker`
+	quiet      bool
+	verbose    bool
 }
 
 // Main runs one command and returns its exit status.
@@ -77,8 +78,8 @@ func (a *app) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", err) })
 	a.globalFlags(root)
 	root.AddCommand(
-		a.runCommand(), a.upCommand(), a.executionCommand(), a.packCommand(), a.actionCommand(), a.workerCommand(),
-		a.configCommand(), a.benchCommand(), a.versionCommand(), completionCommand(),
+		a.runCommand(), a.upCommand(), a.serverCommand(), a.executionCommand(), a.packCommand(), a.actionCommand(), a.workerCommand(),
+		a.dbCommand(), a.configCommand(), a.benchCommand(), a.versionCommand(), completionCommand(),
 	)
 	return root
 }

@@ -20,6 +20,7 @@ type connection struct {
 	*client.Client
 	dataDir string
 	session *daemon.Session // set if this command is scheduler and worker itself
+	link    *daemon.Link    // set if the calls stay in this process and others do the work
 	parts   *daemon.Parts   // set if the calls stay in this process
 }
 
@@ -51,6 +52,11 @@ func (a *app) embed(ctx context.Context, cfg *config.Config, work bool) (*connec
 		return nil, err
 	}
 	c := &connection{parts: parts, dataDir: cfg.DataDir}
+	if cfg.Production() {
+		c.link = parts.Link(ctx)
+		c.Client = client.New(client.Config{Transport: client.InProcess(c.link.Handler)})
+		return c, nil
+	}
 	if !work {
 		c.Client = client.New(client.Config{Transport: client.InProcess(parts.API("", nil).Handler())})
 		return c, nil
@@ -67,6 +73,9 @@ func (c *connection) close() error {
 	var err error
 	if c.session != nil {
 		err = c.session.Close()
+	}
+	if c.link != nil {
+		err = errors.Join(err, c.link.Close())
 	}
 	if c.parts != nil {
 		err = errors.Join(err, c.parts.Close())
@@ -103,7 +112,7 @@ func (a *app) loadConfig() (*config.Config, error) {
 		return nil, err
 	}
 	return config.Load(config.Source{
-		File: a.flags.config, DataDir: a.flags.dataDir, Environ: a.Environ, HostName: host,
+		File: a.flags.config, DataDir: a.flags.dataDir, Environ: a.Environ, HostName: host, WorkerName: a.flags.workerName,
 	})
 }
 

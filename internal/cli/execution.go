@@ -179,7 +179,7 @@ func (a *app) executionRerun() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if c.parts != nil {
+			if c.parts != nil && c.link == nil {
 				a.note("no server runs here: execution %d waits until `attune up` starts", e.ID)
 			}
 			return a.show(e, func(w io.Writer) error {

@@ -4,42 +4,94 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/attune-automation/attune/internal/config"
 	"github.com/attune-automation/attune/internal/daemon"
 )
 
 func (a *app) upCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "up", Short: "Run the API, a scheduler and a worker here until stopped", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.up(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.serve(cmd.Context(), service{name: "up", run: func(ctx context.Context, p *daemon.Parts, s surroundings) error {
+				return p.Up(ctx, s.hurry, func(server daemon.Server) {
+					s.log.Info("ready", "url", server.URL, "worker", s.cfg.Worker.Name,
+						"slots", s.cfg.Worker.MaxConcurrentTasks, "data", s.cfg.DataDir)
+				})
+			}})
+		},
 	}
 }
 
-func (a *app) up(ctx context.Context) (err error) {
+func (a *app) serverCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "server", Short: "Run the API and a scheduler, on PostgreSQL and RabbitMQ, until stopped", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.serve(cmd.Context(), service{name: "server", production: true, run: func(ctx context.Context, p *daemon.Parts, s surroundings) error {
+				return p.Server(ctx, func(server daemon.Server) { s.log.Info("ready", "url", server.URL, "data", s.cfg.DataDir) })
+			}})
+		},
+	}
+}
+
+// runWorker is `attune worker` as a service.
+func (a *app) runWorker(ctx context.Context) error {
+	return a.serve(ctx, service{name: "worker", production: true, run: func(ctx context.Context, p *daemon.Parts, s surroundings) error {
+		return p.Worker(ctx, s.hurry, func(id int64) {
+			s.log.Info("ready", "worker", s.cfg.Worker.Name, "id", id, "slots", s.cfg.Worker.MaxConcurrentTasks, "data", s.cfg.DataDir)
+		})
+	}})
+}
+
+// service is a long-running process.
+type service struct {
+	name       string
+	production bool // it needs PostgreSQL and RabbitMQ; else it is of the embedded shape
+	run        func(context.Context, *daemon.Parts, surroundings) error
+}
+
+// surroundings are what a service runs in.
+type surroundings struct {
+	cfg   *config.Config
+	log   *slog.Logger
+	hurry <-chan struct{} // closed by the second signal
+}
+
+// serve runs a service until a signal ends it.
+func (a *app) serve(ctx context.Context, s service) (err error) {
 	if a.flags.server != "" {
-		return usage("--server names a server that runs: `attune up` starts one here, leave it out")
+		return usage("--server names a server that runs: `attune %s` starts one here, leave it out", s.name)
 	}
 	cfg, err := a.loadConfig()
 	if err != nil {
 		return err
 	}
+	switch {
+	case s.production && !cfg.Production():
+		return usage("`attune %s` needs PostgreSQL and RabbitMQ: set database.url and message_queue.url, "+
+			"or use `attune up`, which needs neither", s.name)
+	case !s.production && cfg.Production():
+		return usage("`attune %s` is for the embedded shape: with PostgreSQL and RabbitMQ, run `attune server` and `attune worker`", s.name)
+	}
 	log, err := a.serverLogger(cfg)
 	if err != nil {
 		return err
 	}
-	parts, err := daemon.Open(ctx, cfg, a.version(), log)
+	ctx, hurry, release := a.twoSignals(ctx, cfg.Worker.ShutdownTimeout)
+	defer release()
+	parts, err := daemon.OpenPatiently(ctx, cfg, a.version(), log)
 	if err != nil {
+		if ctx.Err() != nil {
+			return nil // told to end before the database came
+		}
 		return err
 	}
 	defer func() { err = errors.Join(err, parts.Close()) }()
-	ctx, hurry, release := a.twoSignals(ctx, cfg.Worker.ShutdownTimeout)
-	defer release()
-	return parts.Up(ctx, hurry, func(s daemon.Server) {
-		log.Info("ready", "url", s.URL, "worker", cfg.Worker.Name, "slots", cfg.Worker.MaxConcurrentTasks, "data", cfg.DataDir)
-	})
+	return s.run(ctx, parts, surroundings{cfg, log, hurry})
 }
 
 // twoSignals returns a context that the first signal ends, and a channel that the second one closes.

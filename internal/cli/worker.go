@@ -21,13 +21,15 @@ func (a *app) workerCommand() *cobra.Command {
 		a.workerChange("uncordon", "Give a worker work again"),
 		a.workerChange("drain", "Give a worker nothing new, and end it when what it runs has ended"),
 	)
-	cmd.Long = "Show and steer workers. `attune worker` alone is the worker service of the production shape."
-	cmd.RunE = func(_ *cobra.Command, args []string) error {
+	cmd.Short = "Run a worker, on PostgreSQL and RabbitMQ, until stopped; show and steer workers"
+	cmd.Long = "`attune worker` alone runs a worker, on PostgreSQL and RabbitMQ, until it is stopped or drained.\n" +
+		"The commands below it show and steer workers."
+	cmd.Flags().StringVar(&a.flags.workerName, "name", "", "the worker's name, instead of worker.name")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
 			return usage("`attune worker` has no command %q: `attune worker --help` lists them", args[0])
 		}
-		return usage("`attune worker` as a service needs PostgreSQL and RabbitMQ, which are not supported in this version: " +
-			"`attune up` runs a worker here, `attune worker list` shows it")
+		return a.runWorker(cmd.Context())
 	}
 	return cmd
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -27,13 +28,13 @@ type Config struct {
 
 // Database says where the state is.
 type Database struct {
-	URL            string // sqlite:PATH
+	URL            string // sqlite:PATH or postgres://…
 	MaxConnections int
 }
 
 // MessageQueue says where the messages go.
 type MessageQueue struct {
-	URL      string // inproc:
+	URL      string // inproc: or amqp://…
 	Exchange string
 }
 
@@ -75,10 +76,11 @@ const DefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 
 // Source says where Load reads from.
 type Source struct {
-	File     string   // attune.yaml; "" for none
-	DataDir  string   // "" for the default
-	Environ  []string // NAME=value, as os.Environ returns it
-	HostName string
+	File       string   // attune.yaml; "" for none
+	DataDir    string   // "" for the default
+	Environ    []string // NAME=value, as os.Environ returns it
+	HostName   string
+	WorkerName string // of the flag --name; "" for none
 }
 
 // Load reads, merges and checks the settings. Errors name the place (file:line:column, or the variable) and what
@@ -105,7 +107,9 @@ func Load(src Source) (*Config, error) {
 		}
 	}
 	c.applyEnviron(src.Environ, faults)
+	c.applyFlag("worker.name", src.WorkerName, "--name", faults)
 	c.derive()
+	c.checkShape(faults)
 	return c, faults.err()
 }
 
@@ -128,6 +132,27 @@ func (c *Config) derive() {
 	}
 	if c.Worker.Name == "" {
 		c.Worker.Name = workerName(c.Worker.Host)
+	}
+}
+
+// Production tells whether the state is in PostgreSQL and the messages are in RabbitMQ; else the shape is the embedded
+// one.
+func (c *Config) Production() bool { return strings.HasPrefix(c.Database.URL, "postgres") }
+
+// checkShape refuses half of a shape: several processes on PostgreSQL reach each other through RabbitMQ alone, and
+// those on a SQLite file are on one host.
+func (c *Config) checkShape(faults *faults) {
+	remote := strings.HasPrefix(c.MessageQueue.URL, "amqp")
+	switch {
+	case c.Production() && !remote:
+		faults.add(c.Origin("database.url"), "database.url is PostgreSQL, so message_queue.url must be amqp://…: with both, "+
+			"`attune server` and `attune worker` run on any number of hosts")
+	case !c.Production() && remote:
+		faults.add(c.Origin("message_queue.url"), "message_queue.url is RabbitMQ, so database.url must be postgres://…: "+
+			"with SQLite, leave message_queue.url out")
+	}
+	if !remote && c.MessageQueue.Exchange != defaultExchange {
+		faults.add(c.Origin("message_queue.exchange"), "message_queue.exchange has no effect without RabbitMQ: leave it out")
 	}
 }
 

@@ -4,12 +4,15 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/attune-automation/attune"
+	"github.com/attune-automation/attune/internal/broker/amqp"
+	"github.com/attune-automation/attune/internal/store"
 )
 
 // key is one setting: its name, its default, and how its text is read into a Config and shown again.
@@ -24,11 +27,11 @@ type key struct {
 // keys are all settings, in the order of the contract.
 func keys() []key {
 	return []key{
-		text("database.url", "sqlite:attune.db", func(c *Config) *string { return &c.Database.URL }, databaseURL),
+		address("database.url", "sqlite:attune.db", func(c *Config) *string { return &c.Database.URL }, databaseURL),
 		number("database.max_connections", "20", 1, 1000, func(c *Config) *int { return &c.Database.MaxConnections }),
-		text("message_queue.url", "inproc:", func(c *Config) *string { return &c.MessageQueue.URL }, queueURL),
-		text("message_queue.exchange", "attune.executions", func(c *Config) *string { return &c.MessageQueue.Exchange }, exchange),
-		text("server.listen", "127.0.0.1:7080", func(c *Config) *string { return &c.Server.Listen }, address),
+		address("message_queue.url", "inproc:", func(c *Config) *string { return &c.MessageQueue.URL }, queueURL),
+		text("message_queue.exchange", defaultExchange, func(c *Config) *string { return &c.MessageQueue.Exchange }, exchange),
+		text("server.listen", "127.0.0.1:7080", func(c *Config) *string { return &c.Server.Listen }, listenAddress),
 		text("worker.name", "", func(c *Config) *string { return &c.Worker.Name }, attune.CheckWorkerName),
 		text("worker.worker_type", attune.WorkerTypeLocal, func(c *Config) *string { return &c.Worker.Type }, workerType),
 		text("worker.runtime_id", "", func(c *Config) *string { return &c.Worker.RuntimeID }, oneOf(attune.RuntimePython, attune.RuntimeShell)),
@@ -50,6 +53,8 @@ func keys() []key {
 	}
 }
 
+const defaultExchange = "attune.executions"
+
 // laterKeys are keys of the contract that have no effect yet. An empty value is what they are without one.
 var laterKeys = []string{"worker.port", "security.encryption_key_file"}
 
@@ -66,6 +71,19 @@ func text(name, deflt string, at func(*Config) *string, check func(string) error
 			return nil
 		},
 	}
+}
+
+// address is a URL, which is shown without its password.
+func address(name, deflt string, at func(*Config) *string, check func(string) error) key {
+	k := text(name, deflt, at, check)
+	k.show = func(c *Config) any {
+		u, err := url.Parse(*at(c))
+		if err != nil || u.User == nil {
+			return *at(c)
+		}
+		return u.Redacted()
+	}
+	return k
 }
 
 func number(name, deflt string, least, most int, at func(*Config) *int) key {
@@ -186,20 +204,23 @@ func databaseURL(text string) error {
 		return nil
 	}
 	if strings.HasPrefix(text, "postgres://") || strings.HasPrefix(text, "postgresql://") {
-		return fmt.Errorf("PostgreSQL is not supported in this version: write sqlite:PATH")
+		return store.Validate(text)
 	}
-	return fmt.Errorf("not a database URL: write sqlite:PATH")
+	return fmt.Errorf("not a database URL: write sqlite:PATH or postgres://user@host/database")
 }
 
 func queueURL(text string) error {
 	if strings.HasPrefix(text, "amqp://") || strings.HasPrefix(text, "amqps://") {
-		return fmt.Errorf("RabbitMQ is not supported in this version: the URL is inproc: here, or left out")
+		return amqp.Validate(text)
 	}
-	return fmt.Errorf("not a message queue URL: it is inproc: here, or left out")
+	return fmt.Errorf("not a message queue URL: write inproc: or amqp://user:password@host/vhost")
 }
 
-func exchange(string) error {
-	return fmt.Errorf("not supported in this version: the in-process broker has one exchange, leave the key out")
+func exchange(text string) error {
+	if text == "" || len(text) > 127 || strings.HasPrefix(text, "amq.") {
+		return fmt.Errorf("%q is not an exchange's name: write up to 127 characters that do not begin with amq.", text)
+	}
+	return nil
 }
 
 func workerType(text string) error {
@@ -209,8 +230,8 @@ func workerType(text string) error {
 	return fmt.Errorf("%q is not a worker type: write local", text)
 }
 
-// address accepts loopback only: a listener for other machines needs TLS, which comes with the server.
-func address(text string) error {
+// listenAddress accepts loopback only: a listener for other machines needs TLS, which comes with the server.
+func listenAddress(text string) error {
 	host, port, err := net.SplitHostPort(text)
 	if err != nil {
 		return fmt.Errorf("%q is not an address: write 127.0.0.1:7080", text)

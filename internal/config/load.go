@@ -138,6 +138,19 @@ func (c *Config) applyEnviron(environ []string, faults *faults) {
 	}
 }
 
+// applyFlag sets a key from a flag of the command line, if that was given.
+func (c *Config) applyFlag(name, text, flag string, faults *faults) {
+	k, ok := find(name)
+	if text == "" || !ok {
+		return
+	}
+	if err := k.set(c, text); err != nil {
+		faults.add(flag, "%v", err)
+		return
+	}
+	c.origins[name] = flag
+}
+
 func find(name string) (key, bool) {
 	all := keys()
 	i := slices.IndexFunc(all, func(k key) bool { return k.name == name })

@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"time"
 
+	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/internal/api"
 	"github.com/attune-automation/attune/internal/artifact"
+	"github.com/attune-automation/attune/internal/broker"
+	"github.com/attune-automation/attune/internal/broker/amqp"
 	"github.com/attune-automation/attune/internal/broker/inproc"
 	"github.com/attune-automation/attune/internal/config"
 	"github.com/attune-automation/attune/internal/execution"
@@ -22,13 +26,14 @@ import (
 	"github.com/attune-automation/attune/internal/worker"
 )
 
-// Parts are what every embedded process opens: the database, the in-process broker, and the service on both.
+// Parts are what every process opens: the database, the broker, and the service on both.
 type Parts struct {
 	cfg        *config.Config
 	log        *slog.Logger
 	version    string
 	store      *store.Store
-	broker     *inproc.Broker
+	broker     broker.Broker
+	remote     *amqp.Broker // the broker, if it is a server; nil on the embedded shape
 	executions *execution.Service
 }
 
@@ -38,32 +43,96 @@ func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Log
 	if err := os.MkdirAll(cfg.DataDir, 0o711); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
-	db, err := store.Open(ctx, store.Config{
-		URL: cfg.Database.URL, Dir: cfg.DataDir, MaxConnections: cfg.Database.MaxConnections, Logger: log,
-	})
+	db, err := store.Open(ctx, storeConfig(cfg, log))
 	if err != nil {
 		return nil, err
 	}
 	if err := api.EnsureCore(ctx, db); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	messages := inproc.New(inproc.Config{})
-	return &Parts{
-		cfg: cfg, log: log, version: version, store: db, broker: messages,
-		executions: execution.New(execution.Config{Store: db, Broker: messages, Logger: log}),
-	}, nil
+	p := &Parts{cfg: cfg, log: log, version: version, store: db, broker: inproc.New(inproc.Config{})}
+	if cfg.Production() {
+		p.remote = amqp.New(amqp.Config{
+			URL: cfg.MessageQueue.URL, Exchange: cfg.MessageQueue.Exchange, Name: "attune on " + cfg.Worker.Host, Logger: log,
+		})
+		p.broker = p.remote
+	}
+	p.executions = execution.New(execution.Config{Store: db, Broker: p.broker, Logger: log})
+	return p, nil
+}
+
+func storeConfig(cfg *config.Config, log *slog.Logger) store.Config {
+	return store.Config{
+		URL: cfg.Database.URL, Dir: cfg.DataDir, MaxConnections: cfg.Database.MaxConnections, Logger: log,
+	}
+}
+
+// Schema returns the version of the configured database's schema, and the one that this program needs.
+func Schema(ctx context.Context, cfg *config.Config, log *slog.Logger) (current, needed int64, err error) {
+	current, err = store.Schema(ctx, storeConfig(cfg, log))
+	return current, store.SchemaVersion, err
+}
+
+// Migrate brings the schema of the configured database to what this program needs.
+func Migrate(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
+	return store.Migrate(ctx, storeConfig(cfg, log))
+}
+
+// openPause is the mean time between two tries of OpenPatiently.
+const openPause = 2 * time.Second
+
+// OpenPatiently is Open for a service: a database that is away is waited for, until ctx ends.
+func OpenPatiently(ctx context.Context, cfg *config.Config, version string, log *slog.Logger) (*Parts, error) {
+	for said := false; ; {
+		parts, err := Open(ctx, cfg, version, log)
+		if !errors.Is(err, store.ErrUnavailable) {
+			return parts, err
+		}
+		if !said {
+			log.Warn("the database is away, it is waited for", "error", err)
+			said = true
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(openPause/2 + rand.N(openPause)):
+		}
+	}
 }
 
 // Close closes the database.
 func (p *Parts) Close() error { return p.store.Close() }
 
+// carry keeps the connections to a broker that is a server, until ctx ends.
+func (p *Parts) carry(ctx context.Context) error {
+	if p.remote == nil {
+		return nil
+	}
+	return p.remote.Run(ctx)
+}
+
 // API returns the operations. Every submission is pinned to the worker that pin names, if there is one; with a token,
 // requests must bear it.
 func (p *Parts) API(token string, pin func() int64) *api.API {
-	return api.New(api.Config{
+	cfg := api.Config{
 		Store: p.store, Executions: p.executions, Broker: p.broker, Token: token, Pin: pin, Version: p.version, Logger: p.log,
-		Artifacts: func(workerName string) (*artifact.Store, error) { return artifact.New(p.cfg.Artifacts.Dir, workerName) },
-	})
+		Artifacts: p.artifactsOf,
+	}
+	if p.remote != nil {
+		cfg.MessagesCome = p.remote.Connected
+	}
+	return api.New(cfg)
+}
+
+// artifactsOf returns where a worker keeps its files, if that is here: it may be a directory that hosts share.
+func (p *Parts) artifactsOf(workerName string) (*artifact.Store, error) {
+	if p.cfg.Production() {
+		if _, err := os.Stat(filepath.Join(p.cfg.Artifacts.Dir, workerName)); err != nil {
+			return nil, attune.Errorf(attune.CodeNotFound, "the output lies on worker %s: read it there, in its artifacts.dir "+
+				"(`attune worker show %s` names the host), or give the server and its workers one shared artifacts.dir", workerName, workerName)
+		}
+	}
+	return artifact.New(p.cfg.Artifacts.Dir, workerName)
 }
 
 // worker builds the worker of this process.
@@ -74,7 +143,7 @@ func (p *Parts) worker(name string, exclusive bool) (*worker.Worker, error) {
 		return nil, err
 	}
 	settings := p.cfg.Worker
-	return worker.New(worker.Config{
+	cfg := worker.Config{
 		Identity: worker.Identity{
 			Name: name, Type: settings.Type, Host: settings.Host, RuntimeID: settings.RuntimeID, Labels: settings.Labels,
 			Slots: settings.MaxConcurrentTasks, Exclusive: exclusive,
@@ -85,7 +154,11 @@ func (p *Parts) worker(name string, exclusive bool) (*worker.Worker, error) {
 		},
 		Heartbeat: settings.HeartbeatInterval, Home: home, Path: settings.Path, Trace: settings.Trace,
 		Retention: p.retention(),
-	}, deps), nil
+	}
+	if p.remote != nil {
+		cfg.Leased, cfg.Messages = true, p.remote.Connected
+	}
+	return worker.New(cfg, deps), nil
 }
 
 func (p *Parts) workerDeps(name string, home worker.Home) (worker.Deps, error) {
@@ -112,15 +185,22 @@ func (p *Parts) retention() time.Duration {
 	return time.Duration(p.cfg.Artifacts.RetentionDays) * 24 * time.Hour
 }
 
-// scheduler builds the scheduler of this process. It gives work to own alone, which is all that an in-process broker
-// reaches, and buries the workers of other processes on this data directory by their locks. retain is how often it
-// removes old rows, below 0 never.
-func (p *Parts) scheduler(own *worker.Worker, retain time.Duration) *scheduler.Scheduler {
+// embeddedScheduler builds the scheduler of an embedded process. It gives work to own alone, which is all that an
+// in-process broker reaches, and buries the workers of other processes on this data directory by their locks. retain is
+// how often it removes old rows, below 0 never.
+func (p *Parts) embeddedScheduler(own *worker.Worker, retain time.Duration) *scheduler.Scheduler {
 	undertaker := worker.Undertaker{DataDir: p.cfg.DataDir, Store: p.store, Executions: p.executions, Logger: p.log}
 	return scheduler.New(scheduler.Config{
 		Store: p.store, Broker: p.broker, Executions: p.executions, Logger: p.log,
 		Retention: p.retention(), RetainInterval: retain,
 		Reach: func(row store.WorkerRow) bool { return row.ID == own.ID() },
 		Bury:  undertaker.Bury,
+	})
+}
+
+// scheduler builds the scheduler of a server: it reaches every worker, and judges them by their leases.
+func (p *Parts) scheduler() *scheduler.Scheduler {
+	return scheduler.New(scheduler.Config{
+		Store: p.store, Broker: p.broker, Executions: p.executions, Logger: p.log, Retention: p.retention(),
 	})
 }

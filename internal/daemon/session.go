@@ -50,7 +50,7 @@ func (p *Parts) Session(ctx context.Context) (*Session, error) {
 		retain = tidyInterval
 		group.Go(func() error { return p.tidyOnce(ctx) })
 	}
-	group.Go(func() error { return p.scheduler(own, retain).Run(ctx) })
+	group.Go(func() error { return p.embeddedScheduler(own, retain).Run(ctx) })
 	group.Go(func() error { return operations.Run(ctx) })
 	return s, nil
 }

@@ -13,7 +13,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/internal/api"
 	"github.com/attune-automation/attune/internal/worker"
 )
@@ -37,9 +36,9 @@ func (p *Parts) Up(ctx context.Context, hurry <-chan struct{}, ready func(Server
 	if err != nil {
 		return err
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", p.cfg.Server.Listen)
+	listener, err := p.listen(ctx)
 	if err != nil {
-		return attune.Errorf(attune.CodeUnavailable, "can't listen: %v: set server.listen to a free address (port 0 takes any)", err)
+		return err
 	}
 	operations := p.API(token, nil)
 	group, ctx := errgroup.WithContext(ctx)
@@ -67,7 +66,7 @@ func (p *Parts) Up(ctx context.Context, hurry <-chan struct{}, ready func(Server
 			return fmt.Errorf("%s: %w", serverFile, err)
 		}
 		ready(server)
-		return p.scheduler(own, tidyInterval).Run(ctx)
+		return p.embeddedScheduler(own, tidyInterval).Run(ctx)
 	})
 	err = group.Wait()
 	if errors.Is(err, worker.ErrDrained) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"embed"
+	"fmt"
 	"io/fs"
 	"log/slog"
 
@@ -32,6 +33,31 @@ func newDatabase(cfg Config) (database, error) {
 		return newPostgresServer(cfg)
 	}
 	return newSQLiteFile(cfg)
+}
+
+// Schema returns the version of the schema that a database has; 0 if it has none yet.
+func Schema(ctx context.Context, cfg Config) (int64, error) {
+	db, err := newDatabase(cfg)
+	if err != nil {
+		return 0, err
+	}
+	version, err := db.version(ctx)
+	if err != nil {
+		return 0, classify(db.dialect(), fmt.Errorf("read the schema of %s: %w", db.name(), err))
+	}
+	return version, nil
+}
+
+// Migrate brings a database's schema to SchemaVersion, as Open does.
+func Migrate(ctx context.Context, cfg Config) error {
+	db, err := newDatabase(cfg)
+	if err != nil {
+		return err
+	}
+	if err := upToDate(ctx, db, cfg.Logger); err != nil {
+		return classify(db.dialect(), fmt.Errorf("migrate %s: %w", db.name(), err))
+	}
+	return nil
 }
 
 // upToDate brings a database's schema to SchemaVersion. The usual case, nothing to do, costs one SELECT.

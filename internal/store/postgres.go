@@ -95,6 +95,16 @@ func (p postgresServer) name() string {
 
 func (p postgresServer) dialect() *dialect { return &postgresDialect }
 
+// Validate checks a postgres:// URL without connecting to anybody. The error never holds a password.
+func Validate(url string) error {
+	_, err := newPostgresServer(Config{URL: url})
+	var known *attune.Error
+	if errors.As(err, &known) {
+		return errors.New(strings.TrimPrefix(known.Message, "database.url: "))
+	}
+	return err
+}
+
 // pools shares the connections out between readers and writers.
 func (p postgresServer) pools(connections int) (read, write *sql.DB, err error) {
 	write, read = p.open(nil), p.open(map[string]string{"default_transaction_read_only": "on"})
