@@ -19,6 +19,8 @@ import (
 
 	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/client"
+	"github.com/attune-automation/attune/internal/broker/amqp/amqptest"
+	"github.com/attune-automation/attune/internal/store/storetest"
 )
 
 // patience bounds every wait for something that is to happen.
@@ -46,23 +48,66 @@ func buildAndRun(m *testing.M) int {
 	return m.Run()
 }
 
-// host is a data directory and what runs on it.
+// shape is how the system is put together.
+type shape string
+
+const (
+	embedded   shape = "embedded"   // attune up, on a SQLite file
+	production shape = "production" // attune server and attune worker, on PostgreSQL and RabbitMQ
+)
+
+// onBoth runs a scenario on both shapes, each on databases of its own.
+func onBoth(t *testing.T, scenario func(t *testing.T, as shape)) {
+	t.Helper()
+	for _, as := range []shape{embedded, production} {
+		t.Run(string(as), func(t *testing.T) {
+			t.Parallel()
+			scenario(t, as)
+		})
+	}
+}
+
+// host is where a system runs: its directories, its databases, and what its commands are told.
 type host struct {
 	t    *testing.T
-	dir  string
+	as   shape
+	root string
+	dir  string // data directory of commands and servers
 	env  []string
 	hold string // a file for which script actions wait
 }
 
-// newHost makes an empty data directory; settings are ATTUNE__SECTION__KEY=value.
-func newHost(t *testing.T, settings ...string) *host {
+// newHost makes empty directories and databases; settings are ATTUNE__SECTION__KEY=value.
+func newHost(t *testing.T, as shape, settings ...string) *host {
 	t.Helper()
-	h := &host{t: t, dir: filepath.Join(t.TempDir(), "data"), hold: filepath.Join(t.TempDir(), "go")}
-	h.env = append([]string{
+	root := t.TempDir()
+	h := &host{t: t, as: as, root: root, dir: filepath.Join(root, "data"), hold: filepath.Join(root, "go")}
+	h.env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "ATTUNE_DATA_DIR=" + h.dir,
 		"ATTUNE__SERVER__LISTEN=127.0.0.1:0", "ATTUNE__WORKER__NAME=w", "ATTUNE__WORKER__KILL_GRACE=1",
-	}, settings...)
+	}
+	if as == production {
+		h.env = append(h.env, "ATTUNE__DATABASE__URL="+storetest.Postgres(t).URL, "ATTUNE__MESSAGE_QUEUE__URL="+amqptest.URL(t),
+			"ATTUNE__ARTIFACTS__DIR="+filepath.Join(root, "artifacts"), "ATTUNE__WORKER__HEARTBEAT_INTERVAL=1")
+	}
+	h.env = append(h.env, settings...)
 	return h
+}
+
+// workerDir is the data directory of a worker: its own on the production shape.
+func (h *host) workerDir(name string) string {
+	if h.as == embedded {
+		return h.dir
+	}
+	return filepath.Join(h.root, "worker-"+name)
+}
+
+// artifacts is where workers keep their files.
+func (h *host) artifacts() string {
+	if h.as == embedded {
+		return filepath.Join(h.dir, "artifacts")
+	}
+	return filepath.Join(h.root, "artifacts")
 }
 
 // command makes a command of attune on this host. A test that ends early takes it with it.
@@ -99,63 +144,103 @@ func exitStatus(err error) int {
 
 func head(text string) string { return fmt.Sprintf("%.2000s", text) }
 
-// server is a running `attune up`.
-type server struct {
-	*client.Client
-	url   string
+// daemon is a running attune that stays.
+type daemon struct {
 	cmd   *exec.Cmd
 	log   *log
 	ended chan struct{} // closed when it has ended and err is set
 	err   error
 }
 
-// up starts `attune up` and returns when it is ready.
-func (h *host) up() *server {
+// spawn starts a daemon and returns when it is ready.
+func (h *host) spawn(args ...string) *daemon {
 	h.t.Helper()
-	s := &server{cmd: h.command("up"), log: newLog(), ended: make(chan struct{})}
-	s.cmd.Stderr = s.log
-	if err := s.cmd.Start(); err != nil {
+	d := &daemon{cmd: h.command(args...), log: newLog(), ended: make(chan struct{})}
+	d.cmd.Stderr = d.log
+	if err := d.cmd.Start(); err != nil {
 		h.t.Fatal(err)
 	}
 	go func() {
-		s.err = s.cmd.Wait()
-		close(s.ended)
+		d.err = d.cmd.Wait()
+		close(d.ended)
 	}()
-	h.t.Cleanup(func() {
-		_ = s.cmd.Process.Kill() // it may have ended
-		<-s.ended
-	})
+	h.t.Cleanup(d.kill)
 	select {
-	case s.url = <-s.log.ready:
-		token, err := os.ReadFile(filepath.Join(h.dir, "token"))
-		if err != nil {
-			h.t.Fatal(err)
-		}
-		s.Client = client.New(client.Config{BaseURL: s.url, Token: strings.TrimSpace(string(token))})
-		h.t.Cleanup(s.Close)
-	case <-s.ended:
-		h.t.Fatalf("attune up ended: %v\n%s", s.err, s.log)
+	case <-d.log.ready:
+	case <-d.ended:
+		h.t.Fatalf("attune %s ended: %v\n%s", strings.Join(args, " "), d.err, d.log)
 	case <-time.After(patience):
-		h.t.Fatalf("attune up does not get ready:\n%s", s.log)
+		h.t.Fatalf("attune %s does not get ready:\n%s", strings.Join(args, " "), d.log)
 	}
+	return d
+}
+
+// kill ends the process as a power cut would.
+func (d *daemon) kill() {
+	_ = d.cmd.Process.Kill() // it may have ended
+	<-d.ended
+}
+
+// signal asks the process for something.
+func (h *host) signal(d *daemon, sig os.Signal) {
+	h.t.Helper()
+	if err := d.cmd.Process.Signal(sig); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// system is a server and a worker, in one process or in two.
+type system struct {
+	*client.Client
+	url    string
+	server *daemon
+	worker *daemon
+}
+
+// up starts the system and returns when it is ready.
+func (h *host) up() *system {
+	h.t.Helper()
+	s := &system{}
+	if h.as == embedded {
+		s.server = h.spawn("up")
+		s.worker = s.server
+	} else {
+		s.server = h.spawn("server")
+		s.worker = h.spawn("worker", "--data-dir", h.workerDir("w"), "--name", "w")
+	}
+	token, err := os.ReadFile(filepath.Join(h.dir, "token"))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	s.url = s.server.log.url()
+	s.Client = client.New(client.Config{BaseURL: s.url, Token: strings.TrimSpace(string(token))})
+	h.t.Cleanup(s.Close)
 	return s
 }
 
-// kill ends the server as a power cut would: nothing of it runs on.
-func (s *server) kill() {
-	_ = s.cmd.Process.Kill()
-	<-s.ended
+// kill ends all of it as a power cut would: nothing of it runs on.
+func (s *system) kill() {
+	s.worker.kill()
+	s.server.kill()
 }
 
-// log keeps what a server logs, and sends the URL when it is ready.
+// log keeps what a daemon logs, and tells when it is ready.
 type log struct {
-	mu    sync.Mutex
-	text  bytes.Buffer
-	rest  []byte // the line that is not whole yet
-	ready chan string
+	mu      sync.Mutex
+	text    bytes.Buffer
+	rest    []byte        // the line that is not whole yet
+	ready   chan struct{} // closed when it says so
+	address string        // that it named then
 }
 
-func newLog() *log { return &log{ready: make(chan string, 1)} }
+func newLog() *log { return &log{ready: make(chan struct{})} }
+
+// url is where the server is that said it is ready.
+func (l *log) url() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.address
+}
 
 func (l *log) Write(p []byte) (int, error) {
 	l.mu.Lock()
@@ -170,7 +255,8 @@ func (l *log) Write(p []byte) (int, error) {
 		l.rest = rest
 		var record struct{ Msg, URL string }
 		if json.Unmarshal(line, &record) == nil && record.Msg == "ready" {
-			l.ready <- record.URL
+			l.address = record.URL
+			close(l.ready)
 		}
 	}
 }

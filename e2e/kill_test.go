@@ -31,94 +31,98 @@ var wild = []string{
 // TestKilledServerStartsAgain kills a server that runs 20 executions, while 10 wait, and starts it again.
 func TestKilledServerStartsAgain(t *testing.T) {
 	t.Parallel()
-	h := newHost(t, "ATTUNE__WORKER__MAX_CONCURRENT_TASKS=20")
-	s := h.up()
-	before, err := s.Worker(t.Context(), "w")
-	if err != nil {
-		t.Fatal(err)
-	}
-	mark := mark()
-	var running, waiting []int64
-	for i := range 20 {
-		running = append(running, h.submit(s.Client, script(wild[i%len(wild)], map[string]string{"mark": mark})))
-	}
-	for _, id := range running {
-		h.eventually("it begins", func() bool {
-			e, err := s.Execution(t.Context(), id)
-			return err == nil && e.Status == attune.StatusRunning && h.output(s.Client, id) == "begun\n"
-		})
-	}
-	for i := range 10 {
-		waiting = append(waiting, h.submit(s.Client, echo(fmt.Sprint("waited ", i))))
-	}
-	e, err := s.Execution(t.Context(), waiting[9])
-	if err != nil || e.WaitingFor == nil || e.WaitingFor.Reason != attune.WaitSlot {
-		t.Errorf("what waits does not say so: %+v %v", e.WaitingFor, err)
-	}
-	if n := len(living(t, mark)); n < 20 {
-		t.Fatalf("only %d processes run: the fault would prove nothing", n)
-	}
-	s.kill()
+	onBoth(t, func(t *testing.T, as shape) {
+		h := newHost(t, as, "ATTUNE__WORKER__MAX_CONCURRENT_TASKS=20")
+		s := h.up()
+		before, err := s.Worker(t.Context(), "w")
+		if err != nil {
+			t.Fatal(err)
+		}
+		mark := mark()
+		var running, waiting []int64
+		for i := range 20 {
+			running = append(running, h.submit(s.Client, script(wild[i%len(wild)], map[string]string{"mark": mark})))
+		}
+		for _, id := range running {
+			h.eventually("it begins", func() bool {
+				e, err := s.Execution(t.Context(), id)
+				return err == nil && e.Status == attune.StatusRunning && h.output(s.Client, id) == "begun\n"
+			})
+		}
+		for i := range 10 {
+			waiting = append(waiting, h.submit(s.Client, echo(fmt.Sprint("waited ", i))))
+		}
+		e, err := s.Execution(t.Context(), waiting[9])
+		if err != nil || e.WaitingFor == nil || e.WaitingFor.Reason != attune.WaitSlot {
+			t.Errorf("what waits does not say so: %+v %v", e.WaitingFor, err)
+		}
+		if n := len(living(t, mark)); n < 20 {
+			t.Fatalf("only %d processes run: the fault would prove nothing", n)
+		}
+		s.kill()
 
-	again := h.up()
-	begun := time.Now()
-	for _, id := range running {
-		e := h.becomes(again.Client, id, attune.StatusAbandoned)
-		if e.Error == nil || e.Error.Kind != attune.FailureWorkerLost || e.FinishedAt == nil {
-			t.Errorf("execution %d: %+v", id, e)
+		again := h.up()
+		begun := time.Now()
+		for _, id := range running {
+			e := h.becomes(again.Client, id, attune.StatusAbandoned)
+			if e.Error == nil || e.Error.Kind != attune.FailureWorkerLost || e.FinishedAt == nil {
+				t.Errorf("execution %d: %+v", id, e)
+			}
 		}
-	}
-	t.Logf("all abandoned %v after the server was ready", time.Since(begun))
-	if left := living(t, mark); len(left) > 0 {
-		t.Errorf("left behind: %q", left)
-	}
-	for i, id := range waiting {
-		h.becomes(again.Client, id, attune.StatusCompleted)
-		if got := h.output(again.Client, id); got != fmt.Sprintf("waited %d\n", i) {
-			t.Errorf("execution %d wrote %q", id, got)
+		t.Logf("all abandoned %v after the server was ready", time.Since(begun))
+		if left := living(t, mark); len(left) > 0 {
+			t.Errorf("left behind: %q", left)
 		}
-	}
-	after, err := again.Worker(t.Context(), "w")
-	if err != nil || after.ID != before.ID || after.Incarnation != before.Incarnation+1 {
-		t.Errorf("%+v, then %+v: %v", before, after, err)
-	}
-	if after.SlotsUsed != 0 {
-		t.Errorf("%d slots are still taken", after.SlotsUsed)
-	}
-	for _, dir := range []string{"processes", "tasks"} {
-		if left, err := os.ReadDir(filepath.Join(h.dir, "workers", "w", dir)); len(left) > 0 {
-			t.Errorf("%s holds %v, %v", dir, left, err)
+		for i, id := range waiting {
+			h.becomes(again.Client, id, attune.StatusCompleted)
+			if got := h.output(again.Client, id); got != fmt.Sprintf("waited %d\n", i) {
+				t.Errorf("execution %d wrote %q", id, got)
+			}
 		}
-	}
+		after, err := again.Worker(t.Context(), "w")
+		if err != nil || after.ID != before.ID || after.Incarnation != before.Incarnation+1 {
+			t.Errorf("%+v, then %+v: %v", before, after, err)
+		}
+		if after.SlotsUsed != 0 {
+			t.Errorf("%d slots are still taken", after.SlotsUsed)
+		}
+		for _, dir := range []string{"processes", "tasks"} {
+			if left, err := os.ReadDir(filepath.Join(h.workerDir("w"), "workers", "w", dir)); len(left) > 0 {
+				t.Errorf("%s holds %v, %v", dir, left, err)
+			}
+		}
+	})
 }
 
 // TestFollowerOutlivesItsServer is about the command that follows an execution whose server is killed.
 func TestFollowerOutlivesItsServer(t *testing.T) {
 	t.Parallel()
-	h := newHost(t)
-	s := h.up()
-	file := filepath.Join(t.TempDir(), "wait.sh")
-	if err := os.WriteFile(file, []byte("echo begun\nsleep 600\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := h.command("run", file)
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if line := <-lines(out); line != "begun" {
-		t.Fatalf("it wrote %q", line)
-	}
-	s.kill()
-	// The server comes back at the address that the follower knows.
-	h.env = append(h.env, "ATTUNE__SERVER__LISTEN="+strings.TrimPrefix(s.url, "http://"))
-	h.up()
-	if got := exitStatus(cmd.Wait()); got != 125 {
-		t.Errorf("the follower of an abandoned execution ended with %d, want 125", got)
-	}
+	onBoth(t, func(t *testing.T, as shape) {
+		h := newHost(t, as)
+		s := h.up()
+		file := filepath.Join(t.TempDir(), "wait.sh")
+		if err := os.WriteFile(file, []byte("echo begun\nsleep 600\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cmd := h.command("run", file)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if line := <-lines(out); line != "begun" {
+			t.Fatalf("it wrote %q", line)
+		}
+		s.kill()
+		// The server comes back at the address that the follower knows.
+		h.env = append(h.env, "ATTUNE__SERVER__LISTEN="+strings.TrimPrefix(s.url, "http://"))
+		h.up()
+		if got := exitStatus(cmd.Wait()); got != 125 {
+			t.Errorf("the follower of an abandoned execution ended with %d, want 125", got)
+		}
+	})
 }
 
 // TestKilledCommandIsBuriedByTheNext is about a command that was scheduler and worker itself.
@@ -127,7 +131,7 @@ func TestKilledCommandIsBuriedByTheNext(t *testing.T) {
 	for i, content := range wild {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
-			h := newHost(t)
+			h := newHost(t, embedded)
 			mark := mark()
 			file := filepath.Join(t.TempDir(), "wild.sh")
 			if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
@@ -174,50 +178,52 @@ func TestKilledCommandIsBuriedByTheNext(t *testing.T) {
 // the end each of them has one final state.
 func TestKilledAtAnyMoment(t *testing.T) {
 	t.Parallel()
-	h := newHost(t)
-	mark := mark()
-	known := map[int64]bool{}
-	for round := range 5 {
-		s := h.up()
-		var group errgroup.Group
-		ids := make(chan int64, 1000)
-		for range 4 {
-			group.Go(func() error {
-				for {
-					e, err := s.Submit(t.Context(), script(`echo one; env -i setsid sleep 0.2 & exit 0 # `+mark, nil))
-					if err != nil {
-						return nil //nolint:nilerr // the server was killed, which is what this is about
+	onBoth(t, func(t *testing.T, as shape) {
+		h := newHost(t, as)
+		mark := mark()
+		known := map[int64]bool{}
+		for round := range 5 {
+			s := h.up()
+			var group errgroup.Group
+			ids := make(chan int64, 1000)
+			for range 4 {
+				group.Go(func() error {
+					for {
+						e, err := s.Submit(t.Context(), script(`echo one; env -i setsid sleep 0.2 & exit 0 # `+mark, nil))
+						if err != nil {
+							return nil //nolint:nilerr // the server was killed, which is what this is about
+						}
+						ids <- e.ID
 					}
-					ids <- e.ID
-				}
-			})
+				})
+			}
+			for range 10 + 7*round { // so many are accepted before the blow
+				known[<-ids] = true
+			}
+			s.kill()
+			_ = group.Wait()
+			close(ids)
+			for id := range ids {
+				known[id] = true
+			}
 		}
-		for range 10 + 7*round { // so many are accepted before the blow
-			known[<-ids] = true
+		s := h.up()
+		for id := range known {
+			e, err := s.WaitExecution(t.Context(), id)
+			if err != nil || e.Status != attune.StatusCompleted && e.Status != attune.StatusAbandoned {
+				t.Errorf("execution %d: %s %+v %v", id, e.Status, e.Error, err)
+			}
 		}
-		s.kill()
-		_ = group.Wait()
-		close(ids)
-		for id := range ids {
-			known[id] = true
+		all := everything(t, s.Client)
+		for _, e := range all {
+			if !e.Status.Final() {
+				t.Errorf("execution %d stays %s", e.ID, e.Status)
+			}
 		}
-	}
-	s := h.up()
-	for id := range known {
-		e, err := s.WaitExecution(t.Context(), id)
-		if err != nil || e.Status != attune.StatusCompleted && e.Status != attune.StatusAbandoned {
-			t.Errorf("execution %d: %s %+v %v", id, e.Status, e.Error, err)
+		if len(all) < len(known) {
+			t.Errorf("%d executions were accepted and %d are stored", len(known), len(all))
 		}
-	}
-	all := everything(t, s.Client)
-	for _, e := range all {
-		if !e.Status.Final() {
-			t.Errorf("execution %d stays %s", e.ID, e.Status)
-		}
-	}
-	if len(all) < len(known) {
-		t.Errorf("%d executions were accepted and %d are stored", len(known), len(all))
-	}
+	})
 }
 
 func everything(t *testing.T, c *client.Client) []attune.Execution {
@@ -240,47 +246,49 @@ func everything(t *testing.T, c *client.Client) []attune.Execution {
 // TestShutdownInGoodOrder lets what runs end, and takes nothing new.
 func TestShutdownInGoodOrder(t *testing.T) {
 	t.Parallel()
-	h := newHost(t, "ATTUNE__WORKER__MAX_CONCURRENT_TASKS=1")
-	s := h.up()
-	ends := h.submit(s.Client, script(`echo begun; until [ -e "$PARAM_HOLD" ]; do sleep 0.02; done; echo done`,
-		map[string]string{"hold": h.hold}))
-	h.becomes(s.Client, ends, attune.StatusRunning)
-	waits := h.submit(s.Client, echo("later"))
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	h.eventually("it says that it waits", func() bool { return strings.Contains(s.log.String(), "waiting up to") })
-	if err := os.WriteFile(h.hold, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	<-s.ended
-	if got := exitStatus(s.err); got != 0 {
-		t.Errorf("exit status %d\n%s", got, s.log)
-	}
-	again := h.up()
-	if e := h.becomes(again.Client, ends, attune.StatusCompleted); h.output(again.Client, ends) != "begun\ndone\n" {
-		t.Errorf("%+v", e)
-	}
-	h.becomes(again.Client, waits, attune.StatusCompleted)
+	onBoth(t, func(t *testing.T, as shape) {
+		h := newHost(t, as, "ATTUNE__WORKER__MAX_CONCURRENT_TASKS=1")
+		s := h.up()
+		ends := h.submit(s.Client, script(`echo begun; until [ -e "$PARAM_HOLD" ]; do sleep 0.02; done; echo done`,
+			map[string]string{"hold": h.hold}))
+		h.becomes(s.Client, ends, attune.StatusRunning)
+		waits := h.submit(s.Client, echo("later"))
+		h.signal(s.worker, syscall.SIGTERM)
+		h.eventually("it says that it waits", func() bool { return strings.Contains(s.worker.log.String(), "waiting up to") })
+		if err := os.WriteFile(h.hold, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		<-s.worker.ended
+		if got := exitStatus(s.worker.err); got != 0 {
+			t.Errorf("exit status %d\n%s", got, s.worker.log)
+		}
+		s.kill()
+		again := h.up()
+		if e := h.becomes(again.Client, ends, attune.StatusCompleted); h.output(again.Client, ends) != "begun\ndone\n" {
+			t.Errorf("%+v", e)
+		}
+		h.becomes(again.Client, waits, attune.StatusCompleted)
+	})
 }
 
 // TestSecondSignalHurries ends what ignores SIGTERM at once, although there is a long grace.
 func TestSecondSignalHurries(t *testing.T) {
 	t.Parallel()
-	h := newHost(t, "ATTUNE__WORKER__KILL_GRACE=3600", "ATTUNE__WORKER__SHUTDOWN_TIMEOUT=3600")
-	s := h.up()
-	mark := mark()
-	id := h.submit(s.Client, script(wild[1], map[string]string{"mark": mark}))
-	h.eventually("it runs", func() bool { return len(living(t, mark)) > 0 })
-	for _, answer := range []string{"waiting up to", ""} {
-		if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-			t.Fatal(err)
+	onBoth(t, func(t *testing.T, as shape) {
+		h := newHost(t, as, "ATTUNE__WORKER__KILL_GRACE=3600", "ATTUNE__WORKER__SHUTDOWN_TIMEOUT=3600")
+		s := h.up()
+		mark := mark()
+		id := h.submit(s.Client, script(wild[1], map[string]string{"mark": mark}))
+		h.eventually("it runs", func() bool { return len(living(t, mark)) > 0 })
+		for _, answer := range []string{"waiting up to", ""} {
+			h.signal(s.worker, syscall.SIGTERM)
+			h.eventually(answer, func() bool { return strings.Contains(s.worker.log.String(), answer) })
 		}
-		h.eventually(answer, func() bool { return strings.Contains(s.log.String(), answer) })
-	}
-	<-s.ended
-	if left := living(t, mark); len(left) > 0 {
-		t.Errorf("left behind: %q", left)
-	}
-	h.becomes(h.up().Client, id, attune.StatusAbandoned)
+		<-s.worker.ended
+		if left := living(t, mark); len(left) > 0 {
+			t.Errorf("left behind: %q", left)
+		}
+		s.kill()
+		h.becomes(h.up().Client, id, attune.StatusAbandoned)
+	})
 }

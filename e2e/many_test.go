@@ -26,52 +26,54 @@ import (
 // of them writes where another one does.
 func TestThousandAtOnce(t *testing.T) {
 	t.Parallel()
-	const count, slots = 1000, 10
-	h := newHost(t, fmt.Sprint("ATTUNE__WORKER__MAX_CONCURRENT_TASKS=", slots))
-	s := h.up()
-	const content = `echo "$ATTUNE_EXECUTION_ID"; pwd; echo "$HOME"; echo "$TMPDIR"
+	onBoth(t, func(t *testing.T, as shape) {
+		const count, slots = 1000, 10
+		h := newHost(t, as, fmt.Sprint("ATTUNE__WORKER__MAX_CONCURRENT_TASKS=", slots))
+		s := h.up()
+		const content = `echo "$ATTUNE_EXECUTION_ID"; pwd; echo "$HOME"; echo "$TMPDIR"
 		echo "$ATTUNE_EXECUTION_ID" >> "$ATTUNE_ARTIFACTS_DIR/own"; echo "$ATTUNE_EXECUTION_ID" >> own; cat own >&2
 		echo "$ATTUNE_EXECUTION_ID" > "$ATTUNE_RESULT_FILE"`
-	group, ctx := errgroup.WithContext(t.Context())
-	group.SetLimit(50)
-	for range count {
-		group.Go(func() error { _, err := s.Submit(ctx, script(content, nil)); return err })
-	}
-	if err := group.Wait(); err != nil {
-		t.Fatal(err)
-	}
-	private := map[string]int64{}
-	all := everything(t, s.Client)
-	if len(all) != count {
-		t.Fatalf("%d executions are stored", len(all))
-	}
-	for i, e := range all {
-		ended, err := s.WaitExecution(t.Context(), e.ID)
-		if err != nil || ended.Status != attune.StatusCompleted {
-			t.Fatalf("execution %d: %s %+v %v", e.ID, ended.Status, ended.Error, err)
+		group, ctx := errgroup.WithContext(t.Context())
+		group.SetLimit(50)
+		for range count {
+			group.Go(func() error { _, err := s.Submit(ctx, script(content, nil)); return err })
 		}
-		all[i] = ended
-	}
-	for _, e := range all {
-		own := strconv.FormatInt(e.ID, 10)
-		out := strings.Split(strings.TrimSpace(h.output(s.Client, e.ID)), "\n")
-		if len(out) != 4 || out[0] != own || string(e.Result) != own {
-			t.Fatalf("execution %d wrote %q and has the result %s", e.ID, out, e.Result)
+		if err := group.Wait(); err != nil {
+			t.Fatal(err)
 		}
-		for _, dir := range out[1:] {
-			if other, taken := private[dir]; taken {
-				t.Fatalf("executions %d and %d share %s", e.ID, other, dir)
+		private := map[string]int64{}
+		all := everything(t, s.Client)
+		if len(all) != count {
+			t.Fatalf("%d executions are stored", len(all))
+		}
+		for i, e := range all {
+			ended, err := s.WaitExecution(t.Context(), e.ID)
+			if err != nil || ended.Status != attune.StatusCompleted {
+				t.Fatalf("execution %d: %s %+v %v", e.ID, ended.Status, ended.Error, err)
 			}
-			private[dir] = e.ID
+			all[i] = ended
 		}
-		file, err := os.ReadFile(filepath.Join(h.dir, "artifacts", "w", "execution_"+own, "files", "own"))
-		if err != nil || string(file) != own+"\n" {
-			t.Fatalf("execution %d: its file holds %q, %v", e.ID, file, err)
+		for _, e := range all {
+			own := strconv.FormatInt(e.ID, 10)
+			out := strings.Split(strings.TrimSpace(h.output(s.Client, e.ID)), "\n")
+			if len(out) != 4 || out[0] != own || string(e.Result) != own {
+				t.Fatalf("execution %d wrote %q and has the result %s", e.ID, out, e.Result)
+			}
+			for _, dir := range out[1:] {
+				if other, taken := private[dir]; taken {
+					t.Fatalf("executions %d and %d share %s", e.ID, other, dir)
+				}
+				private[dir] = e.ID
+			}
+			file, err := os.ReadFile(filepath.Join(h.artifacts(), "w", "execution_"+own, "files", "own"))
+			if err != nil || string(file) != own+"\n" {
+				t.Fatalf("execution %d: its file holds %q, %v", e.ID, file, err)
+			}
 		}
-	}
-	if most := mostAtOnce(all); most > slots || most < 2 {
-		t.Errorf("%d ran at once, want at most %d", most, slots)
-	}
+		if most := mostAtOnce(all); most > slots || most < 2 {
+			t.Errorf("%d ran at once, want at most %d", most, slots)
+		}
+	})
 }
 
 // mostAtOnce counts how many executions overlap, from their claims to their ends.
@@ -96,7 +98,7 @@ func mostAtOnce(all []attune.Execution) int {
 // TestCommandsAtOnce runs five commands at once on a new data directory, and then beside a server.
 func TestCommandsAtOnce(t *testing.T) {
 	t.Parallel()
-	h := newHost(t)
+	h := newHost(t, embedded)
 	h.fiveAtOnce("alone")
 	s := h.up()
 	h.fiveAtOnce("beside")
@@ -132,7 +134,7 @@ func (h *host) fiveAtOnce(word string) {
 // TestDatabaseAwayWhileActionsEnd holds the database's writer for longer than an action takes to end.
 func TestDatabaseAwayWhileActionsEnd(t *testing.T) {
 	t.Parallel()
-	h := newHost(t)
+	h := newHost(t, embedded)
 	s := h.up()
 	id := h.submit(s.Client, script(`until [ -e "$PARAM_HOLD" ]; do sleep 0.02; done; echo '{"done": true}'; touch "$PARAM_HOLD.done"`,
 		map[string]string{"hold": h.hold}))
@@ -175,75 +177,79 @@ func holdWriter(ctx context.Context, dir string, held, release chan struct{}) er
 // TestFollowersSeeEveryByteOnce lets twenty readers follow an action that writes, from different moments on.
 func TestFollowersSeeEveryByteOnce(t *testing.T) {
 	t.Parallel()
-	h := newHost(t)
-	s := h.up()
-	const rounds = 300
-	id := h.submit(s.Client, script(`for ((i = 0; i < 300; i++)); do printf '%d ünï \0 line\n' $i; [ $((i % 10)) -gt 0 ] || sleep 0.01; done`, nil))
-	var want bytes.Buffer
-	for i := range rounds {
-		fmt.Fprintf(&want, "%d ünï \x00 line\n", i)
-	}
-	group, ctx := errgroup.WithContext(t.Context())
-	for reader := range 20 {
-		group.Go(func() error {
-			offset := int64(reader * 100)
-			stream, err := s.Logs(ctx, id, attune.Stdout, client.LogOptions{Follow: true, Offset: offset})
-			if err != nil {
-				return err
-			}
-			got, err := io.ReadAll(stream)
-			if err == nil && !bytes.Equal(got, want.Bytes()[offset:]) {
-				err = fmt.Errorf("reader %d got %d bytes, want %d", reader, len(got), int64(want.Len())-offset)
-			}
-			return cmp.Or(err, stream.Close())
-		})
-	}
-	if err := group.Wait(); err != nil {
-		t.Error(err)
-	}
+	onBoth(t, func(t *testing.T, as shape) {
+		h := newHost(t, as)
+		s := h.up()
+		const rounds = 300
+		id := h.submit(s.Client, script(`for ((i = 0; i < 300; i++)); do printf '%d ünï \0 line\n' $i; [ $((i % 10)) -gt 0 ] || sleep 0.01; done`, nil))
+		var want bytes.Buffer
+		for i := range rounds {
+			fmt.Fprintf(&want, "%d ünï \x00 line\n", i)
+		}
+		group, ctx := errgroup.WithContext(t.Context())
+		for reader := range 20 {
+			group.Go(func() error {
+				offset := int64(reader * 100)
+				stream, err := s.Logs(ctx, id, attune.Stdout, client.LogOptions{Follow: true, Offset: offset})
+				if err != nil {
+					return err
+				}
+				got, err := io.ReadAll(stream)
+				if err == nil && !bytes.Equal(got, want.Bytes()[offset:]) {
+					err = fmt.Errorf("reader %d got %d bytes, want %d", reader, len(got), int64(want.Len())-offset)
+				}
+				return cmp.Or(err, stream.Close())
+			})
+		}
+		if err := group.Wait(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // TestEventsEndOnce reads the stream of changes while executions run: each has one final status, and no change after it.
 func TestEventsEndOnce(t *testing.T) {
 	t.Parallel()
-	const count = 50
-	h := newHost(t)
-	s := h.up()
-	changes := make(chan client.Event, 10_000)
-	go func() {
-		for event, err := range s.Events(t.Context()) {
-			if err != nil {
-				t.Errorf("the stream ended: %v", err)
-				break
+	onBoth(t, func(t *testing.T, as shape) {
+		const count = 50
+		h := newHost(t, as)
+		s := h.up()
+		changes := make(chan client.Event, 10_000)
+		go func() {
+			for event, err := range s.Events(t.Context()) {
+				if err != nil {
+					t.Errorf("the stream ended: %v", err)
+					break
+				}
+				changes <- event
 			}
-			changes <- event
+			close(changes)
+		}()
+		h.eventually("the stream begins", func() bool {
+			h.submit(s.Client, client.Submission{Action: "core.noop"})
+			select {
+			case <-changes:
+				return true
+			case <-time.After(200 * time.Millisecond):
+				return false
+			}
+		})
+		open := map[int64]bool{}
+		for i := range count {
+			open[h.submit(s.Client, echo(fmt.Sprint(i)))] = true
 		}
-		close(changes)
-	}()
-	h.eventually("the stream begins", func() bool {
-		h.submit(s.Client, client.Submission{Action: "core.noop"})
-		select {
-		case <-changes:
-			return true
-		case <-time.After(200 * time.Millisecond):
-			return false
+		ended := map[int64]attune.Status{}
+		for len(open) > 0 {
+			event, ok := <-changes
+			switch {
+			case !ok:
+				t.Fatalf("%d executions have no end", len(open))
+			case ended[event.ExecutionID] != "":
+				t.Fatalf("execution %d was %s and then %s", event.ExecutionID, ended[event.ExecutionID], event.NewStatus)
+			case event.NewStatus.Final():
+				ended[event.ExecutionID] = event.NewStatus
+				delete(open, event.ExecutionID)
+			}
 		}
 	})
-	open := map[int64]bool{}
-	for i := range count {
-		open[h.submit(s.Client, echo(fmt.Sprint(i)))] = true
-	}
-	ended := map[int64]attune.Status{}
-	for len(open) > 0 {
-		event, ok := <-changes
-		switch {
-		case !ok:
-			t.Fatalf("%d executions have no end", len(open))
-		case ended[event.ExecutionID] != "":
-			t.Fatalf("execution %d was %s and then %s", event.ExecutionID, ended[event.ExecutionID], event.NewStatus)
-		case event.NewStatus.Final():
-			ended[event.ExecutionID] = event.NewStatus
-			delete(open, event.ExecutionID)
-		}
-	}
 }

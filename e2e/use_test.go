@@ -32,7 +32,7 @@ func TestReadmesFirstCommand(t *testing.T) {
 // TestExamplePacks installs the packs that readers learn from, and runs what they say.
 func TestExamplePacks(t *testing.T) {
 	t.Parallel()
-	h := newHost(t)
+	h := newHost(t, embedded)
 	packs, err := filepath.Abs("../examples/packs")
 	if err != nil {
 		t.Fatal(err)
@@ -64,7 +64,7 @@ func TestParametersStayOffCommandLines(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := newHost(t)
+			h := newHost(t, embedded)
 			const value = "kept-off-6f1c3a"
 			dir := t.TempDir()
 			for file, text := range map[string]string{name: content, "params.json": `{"value": "` + value + `"}`} {

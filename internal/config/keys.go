@@ -218,7 +218,7 @@ func queueURL(text string) error {
 
 func exchange(text string) error {
 	if text == "" || len(text) > 127 || strings.HasPrefix(text, "amq.") {
-		return fmt.Errorf("%q is not an exchange's name: write up to 127 characters that do not begin with amq.", text)
+		return fmt.Errorf("%q is not an exchange's name: write up to 127 characters, and not those of RabbitMQ's own, amq.*", text)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sync/errgroup"
 
@@ -59,6 +60,10 @@ func (p *Parts) Worker(ctx context.Context, hurry <-chan struct{}, ready func(id
 	own, err := p.worker(p.cfg.Worker.Name, false)
 	if err != nil {
 		return err
+	}
+	// A server that shares the directory knows by this one that the worker's files are in it.
+	if err := os.MkdirAll(filepath.Join(p.cfg.Artifacts.Dir, p.cfg.Worker.Name), 0o700); err != nil {
+		return fmt.Errorf("artifacts.dir: %w", err)
 	}
 	// The broker's connections outlive the worker's own end, in which it has still to tell how its executions ended.
 	carrying, stop := context.WithCancelCause(context.WithoutCancel(ctx))
