@@ -75,11 +75,11 @@ func (p *Parts) Worker(ctx context.Context, hurry <-chan struct{}, ready func(id
 		defer end(nil)
 		return own.Run(ctx)
 	})
-	group.Go(func() error { return p.tidyHourly(ctx) })
 	group.Go(func() error {
 		select {
 		case <-own.Registered():
 			ready(own.ID())
+			group.Go(func() error { return p.tidyHourly(ctx) }) // which leaves the directories of registered workers
 		case <-ended.Done():
 			return nil
 		}
