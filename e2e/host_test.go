@@ -164,7 +164,12 @@ func (h *host) spawn(args ...string) *daemon {
 		d.err = d.cmd.Wait()
 		close(d.ended)
 	}()
-	h.t.Cleanup(d.kill)
+	h.t.Cleanup(func() {
+		d.kill()
+		if h.t.Failed() {
+			h.t.Logf("attune %s logged:\n%s", strings.Join(args, " "), d.log)
+		}
+	})
 	select {
 	case <-d.log.ready:
 	case <-d.ended:
@@ -335,8 +340,8 @@ func (h *host) output(c *client.Client, id int64) string {
 
 var marks atomic.Int64
 
-// mark is a number of seconds that no other sleep on this machine has: it finds processes by their command line.
-func mark() string { return fmt.Sprintf("%d.%d", 7_000_000+os.Getpid(), 1000+marks.Add(1)) }
+// newMark returns a number of seconds that no other sleep on this machine has: it finds processes by their command line.
+func newMark() string { return fmt.Sprintf("%d.%d", 7_000_000+os.Getpid(), 1000+marks.Add(1)) }
 
 // living returns the processes that have text on their command line.
 func living(t *testing.T, text string) []string {

@@ -38,7 +38,7 @@ func TestKilledServerStartsAgain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		mark := mark()
+		mark := newMark()
 		var running, waiting []int64
 		for i := range 20 {
 			running = append(running, h.submit(s.Client, script(wild[i%len(wild)], map[string]string{"mark": mark})))
@@ -132,7 +132,7 @@ func TestKilledCommandIsBuriedByTheNext(t *testing.T) {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
 			h := newHost(t, embedded)
-			mark := mark()
+			mark := newMark()
 			file := filepath.Join(t.TempDir(), "wild.sh")
 			if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 				t.Fatal(err)
@@ -180,7 +180,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, as shape) {
 		h := newHost(t, as)
-		mark := mark()
+		mark := newMark()
 		known := map[int64]bool{}
 		for round := range 5 {
 			s := h.up()
@@ -277,7 +277,7 @@ func TestSecondSignalHurries(t *testing.T) {
 	onBoth(t, func(t *testing.T, as shape) {
 		h := newHost(t, as, "ATTUNE__WORKER__KILL_GRACE=3600", "ATTUNE__WORKER__SHUTDOWN_TIMEOUT=3600")
 		s := h.up()
-		mark := mark()
+		mark := newMark()
 		id := h.submit(s.Client, script(wild[1], map[string]string{"mark": mark}))
 		h.eventually("it runs", func() bool { return len(living(t, mark)) > 0 })
 		for _, answer := range []string{"waiting up to", ""} {

@@ -72,6 +72,9 @@ type Subscription struct {
 	// Ready, if set, is called each time the queue is bound: at first and after each reconnection. From then on
 	// messages reach the queue; what was published before may not have, so this is the moment to read the rows.
 	Ready func()
+	// Lost, if set, is called when the queue can't be consumed any more, until Ready is called again: meanwhile only
+	// the rows tell.
+	Lost func()
 }
 
 // Delivery is one message on its way to a consumer. It stays the consumer's until it is settled.

@@ -54,12 +54,17 @@ func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Log
 	if cfg.Production() {
 		p.remote = amqp.New(amqp.Config{
 			URL: cfg.MessageQueue.URL, Exchange: cfg.MessageQueue.Exchange, Name: "attune on " + cfg.Worker.Host, Logger: log,
+			PublishTimeout: publishTimeout,
 		})
 		p.broker = p.remote
 	}
 	p.executions = execution.New(execution.Config{Store: db, Broker: p.broker, Logger: log})
 	return p, nil
 }
+
+// publishTimeout is how long a message may take to be confirmed. It only wakes somebody sooner than the rows would: who
+// publishes must not wait much longer for that.
+const publishTimeout = 2 * time.Second
 
 func storeConfig(cfg *config.Config, log *slog.Logger) store.Config {
 	return store.Config{
@@ -155,9 +160,7 @@ func (p *Parts) worker(name string, exclusive bool) (*worker.Worker, error) {
 		Heartbeat: settings.HeartbeatInterval, Home: home, Path: settings.Path, Trace: settings.Trace,
 		Retention: p.retention(),
 	}
-	if p.remote != nil {
-		cfg.Leased, cfg.Messages = true, p.remote.Connected
-	}
+	cfg.Leased = p.remote != nil
 	return worker.New(cfg, deps), nil
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/internal/broker"
 	"github.com/attune-automation/attune/internal/store"
@@ -29,22 +31,39 @@ func New(cfg Config) *Service {
 	return &Service{store: cfg.Store, broker: cfg.Broker, log: cfg.Logger}
 }
 
-// publish sends what a committed transaction announces. Failing is not an error: the sweep, or the reader's own poll
-// of the row, makes up for it. A placement that no queue took is given back at once.
+// publishers is how many messages of one transaction are on their way at once.
+const publishers = 32
+
+// publish sends what a committed transaction announces, and returns when all of it was sent. Failing is not an error:
+// the sweep, or the reader's own poll of the row, makes up for it. A placement that no queue took is given back at once.
 func (s *Service) publish(ctx context.Context, messages ...broker.Message) {
 	// The commit has happened: a caller that goes away must not keep its message from going out.
 	ctx = context.WithoutCancel(ctx)
+	if len(messages) == 1 {
+		s.publishOne(ctx, messages[0])
+		return
+	}
+	var group errgroup.Group
+	group.SetLimit(publishers)
 	for _, m := range messages {
-		err := s.broker.Publish(ctx, m)
-		switch placed, scheduled := m.Envelope.Payload.(broker.ExecutionScheduled); {
-		case err == nil:
-		case !errors.Is(err, broker.ErrUnroutable):
-			s.log.Warn("message not published, the sweep repeats it", "type", m.Envelope.MessageType, "error", err)
-		case scheduled:
-			s.releaseUnroutable(ctx, placed)
-		default:
-			s.log.Debug("nobody takes the message, the worker reads the row", "type", m.Envelope.MessageType)
-		}
+		group.Go(func() error {
+			s.publishOne(ctx, m)
+			return nil
+		})
+	}
+	_ = group.Wait() // publishOne reports what fails
+}
+
+func (s *Service) publishOne(ctx context.Context, m broker.Message) {
+	err := s.broker.Publish(ctx, m)
+	switch placed, scheduled := m.Envelope.Payload.(broker.ExecutionScheduled); {
+	case err == nil:
+	case !errors.Is(err, broker.ErrUnroutable):
+		s.log.Warn("message not published, the sweep repeats it", "type", m.Envelope.MessageType, "error", err)
+	case scheduled:
+		s.releaseUnroutable(ctx, placed)
+	default:
+		s.log.Debug("nobody takes the message, the worker reads the row", "type", m.Envelope.MessageType)
 	}
 }
 

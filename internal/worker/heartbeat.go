@@ -165,7 +165,7 @@ func (w *Worker) awaitDrained(ctx context.Context, stopTaking context.CancelCaus
 
 // watchDrain looks for the request to drain where no server is asked too often by it.
 func (w *Worker) watchDrain(ctx context.Context) error {
-	if w.cfg.Messages != nil {
+	if w.cfg.Leased {
 		return nil // the heartbeat's answer tells
 	}
 	ticker := time.NewTicker(poll)

@@ -44,7 +44,7 @@ func (w *Worker) start(ctx context.Context) error {
 // ready is called each time the worker's queue is bound. Until then a placement found no queue: the worker may have
 // been passed over for it, and may have missed others.
 func (w *Worker) ready(ctx, work context.Context) {
-	w.bound.Do(func() { close(w.registered) })
+	w.closeRegistered()
 	if err := w.catchUp(ctx, work); err != nil && ctx.Err() == nil {
 		w.log.Warn("can't read what was placed here, the poll repeats it", "error", err)
 	}

@@ -18,7 +18,7 @@ const prefetchExtra = 2
 // while the execution runs: brokers close the connections of consumers that hold a delivery for long.
 func (w *Worker) consume(ctx, work context.Context) error {
 	queue := broker.WorkerQueue(w.id, w.cfg.Slots+prefetchExtra)
-	queue.Ready = func() { w.ready(ctx, work) }
+	w.count(&queue, func() { w.ready(ctx, work) })
 	return w.deps.Broker.Consume(ctx, queue, func(ctx context.Context, d broker.Delivery) {
 		envelope, err := d.Open()
 		if err != nil {
@@ -33,6 +33,27 @@ func (w *Worker) consume(ctx, work context.Context) error {
 		fence := attune.Fence{ExecutionID: m.ExecutionID, Attempt: m.Attempt, WorkerID: m.WorkerID, Incarnation: m.Incarnation}
 		w.take(ctx, work, fence, func() { w.acknowledge(d) })
 	})
+}
+
+// queues is how many queues a worker has.
+const queues = 2
+
+// count keeps count of the queues that bring messages; ready is called each time this one does again.
+func (w *Worker) count(queue *broker.Subscription, ready func()) {
+	bound := false // Ready and Lost are called by one goroutine
+	queue.Ready = func() {
+		if !bound {
+			bound = true
+			w.consuming.Add(1)
+		}
+		ready()
+	}
+	queue.Lost = func() {
+		if bound {
+			bound = false
+			w.consuming.Add(-1)
+		}
+	}
 }
 
 func (w *Worker) acknowledge(d broker.Delivery) {
@@ -116,6 +137,7 @@ var errCancelled = errors.New("cancelled")
 // control ends what messages say was cancelled. It goes on while the worker shuts down.
 func (w *Worker) control(ctx context.Context) error {
 	queue := broker.WorkerControlQueue(w.id, w.cfg.Slots+prefetchExtra)
+	w.count(&queue, func() {})
 	return w.deps.Broker.Consume(ctx, queue, func(_ context.Context, d broker.Delivery) {
 		envelope, err := d.Open()
 		if err != nil {
@@ -143,7 +165,7 @@ func (w *Worker) poll(ctx, work context.Context) error {
 			return nil
 		case <-ticker.C:
 		}
-		if w.cfg.Messages != nil && w.cfg.Messages() {
+		if w.cfg.Leased && w.consuming.Load() == queues {
 			continue
 		}
 		if err := w.readRows(ctx, work); err != nil && ctx.Err() == nil {

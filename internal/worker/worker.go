@@ -55,8 +55,7 @@ type Config struct {
 	Trace     bool          // trace every execution
 	Retention time.Duration // of artifact files; 0 keeps them
 
-	Leased   bool        // counts as alive by its lease; else, by the lock in its home
-	Messages func() bool // tells whether messages come now, so that rows need not be looked at; nil: look in any case
+	Leased bool // counts as alive by its lease, and looks at its rows only while no messages come; else, its lock tells
 }
 
 // Deps are what a worker works with.
@@ -83,6 +82,7 @@ type Worker struct {
 	incarnation int64
 	registered  chan struct{} // closed when the row is there and the queue is bound
 	bound       sync.Once
+	consuming   atomic.Int32              // how many of its two queues bring messages
 	renewed     atomic.Pointer[time.Time] // when the lease was renewed, by the monotonic clock
 	running     sync.WaitGroup
 	giveUp      chan struct{} // closed when a result that can't be stored is no longer waited for
@@ -145,6 +145,10 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 	loops.Go(func() error { return w.retain(looping) })
 	loops.Go(func() error { return w.watchDrain(looping) })
 	loops.Go(func() error { return w.awaitDrained(looping, stopTaking) })
+	if w.cfg.Leased { // a broker that is away keeps nobody from working
+		patience := time.AfterFunc(queuePatience, w.closeRegistered)
+		defer patience.Stop()
+	}
 	control, stopControl := context.WithCancelCause(context.WithoutCancel(ctx))
 	var tending errgroup.Group
 	tending.Go(func() error { return w.control(control) })
@@ -170,6 +174,11 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 	stopControl(errShutdown)
 	return errors.Join(err, tending.Wait(), w.leave(context.WithoutCancel(ctx)))
 }
+
+// queuePatience is how long a worker that has its row waits for its queues before it calls itself ready.
+const queuePatience = 5 * time.Second
+
+func (w *Worker) closeRegistered() { w.bound.Do(func() { close(w.registered) }) }
 
 // storeGrace is how long a worker that ends goes on trying to store results that the database does not take.
 const storeGrace = 10 * time.Second

@@ -60,6 +60,9 @@ func (c *consumer) fatal(err error) error {
 }
 
 func (c *consumer) report(ctx context.Context, err error) {
+	if ctx.Err() == nil && c.subscription.Lost != nil {
+		c.subscription.Lost()
+	}
 	if !c.told && ctx.Err() == nil {
 		c.told = true
 		c.broker.config.Logger.WarnContext(ctx, "a consumer has lost its queue, trying again until it has it",
