@@ -192,7 +192,9 @@ func (p *Parts) retention() time.Duration {
 // in-process broker reaches, and buries the workers of other processes on this data directory by their locks. retain is
 // how often it removes old rows, below 0 never.
 func (p *Parts) embeddedScheduler(own *worker.Worker, retain time.Duration) *scheduler.Scheduler {
-	undertaker := worker.Undertaker{DataDir: p.cfg.DataDir, Store: p.store, Executions: p.executions, Logger: p.log}
+	undertaker := worker.Undertaker{
+		DataDir: p.cfg.DataDir, ArtifactsDir: p.cfg.Artifacts.Dir, Store: p.store, Executions: p.executions, Logger: p.log,
+	}
 	return scheduler.New(scheduler.Config{
 		Store: p.store, Broker: p.broker, Executions: p.executions, Logger: p.log,
 		Retention: p.retention(), RetainInterval: retain,

@@ -19,6 +19,7 @@ import (
 type Session struct {
 	Handler http.Handler
 	worker  *worker.Worker
+	ended   chan struct{} // closed when the worker has ended
 	group   *errgroup.Group
 	stop    context.CancelCauseFunc
 }
@@ -34,8 +35,11 @@ func (p *Parts) Session(ctx context.Context) (*Session, error) {
 	ctx, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	group, ctx := errgroup.WithContext(ctx)
 	operations := p.API("", own.ID)
-	s := &Session{Handler: operations.Handler(), worker: own, group: group, stop: stop}
-	group.Go(func() error { return own.Run(ctx) })
+	s := &Session{Handler: operations.Handler(), worker: own, ended: make(chan struct{}), group: group, stop: stop}
+	group.Go(func() error {
+		defer close(s.ended)
+		return own.Run(ctx)
+	})
 	select {
 	case <-own.Registered():
 	case <-ctx.Done():
@@ -57,6 +61,9 @@ func (p *Parts) Session(ctx context.Context) (*Session, error) {
 
 // Kill ends what runs at once, without a grace; its executions end like any other.
 func (s *Session) Kill() { s.worker.Kill() }
+
+// Ended is closed when the worker has ended: nothing more will come of what it ran.
+func (s *Session) Ended() <-chan struct{} { return s.ended }
 
 // Close ends what still runs, deregisters the worker, and waits for all of it.
 func (s *Session) Close() error {

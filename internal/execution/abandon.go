@@ -10,15 +10,21 @@ import (
 // Abandon ends an attempt whose worker is lost, or does not know it: by policy it is retried. One that was being
 // cancelled ends as cancelled. The caller has made sure that no process of the attempt is left.
 func (s *Service) Abandon(ctx context.Context, f attune.Fence, why string) (attune.Status, error) {
-	return s.Finish(ctx, f, attune.Outcome{
-		Status:  attune.StatusAbandoned,
-		Failure: &attune.Failure{Kind: attune.FailureWorkerLost, Message: why},
-	}, nil)
+	return s.Finish(ctx, f, abandoned(why), nil)
 }
 
+func abandoned(why string) attune.Outcome {
+	return attune.Outcome{
+		Status: attune.StatusAbandoned, Failure: &attune.Failure{Kind: attune.FailureWorkerLost, Message: why},
+	}
+}
+
+// Remains finds what an attempt has left whose end nobody has seen.
+type Remains func(store.ExecutionRow) (stdout, stderr attune.Output, left []attune.Artifact)
+
 // Lose gives back or abandons all that a dead worker holds, up to an incarnation, and returns how many attempts were
-// abandoned. It may be repeated.
-func (s *Service) Lose(ctx context.Context, workerID, incarnation int64, why string) (int, error) {
+// abandoned. Where its files can be seen, remains finds what its attempts have left; else it is nil. It may be repeated.
+func (s *Service) Lose(ctx context.Context, workerID, incarnation int64, why string, remains Remains) (int, error) {
 	abandoned := 0
 	for _, status := range []attune.Status{attune.StatusScheduled, attune.StatusRunning, attune.StatusCanceling} {
 		rows, err := s.store.Read().HeldBy(ctx, workerID, status)
@@ -29,7 +35,7 @@ func (s *Service) Lose(ctx context.Context, workerID, incarnation int64, why str
 			if row.Incarnation > incarnation {
 				continue
 			}
-			if err := s.loseOne(ctx, row, why); err != nil {
+			if err := s.loseOne(ctx, row, why, remains); err != nil {
 				return abandoned, err
 			}
 			if status.Live() {
@@ -40,11 +46,15 @@ func (s *Service) Lose(ctx context.Context, workerID, incarnation int64, why str
 	return abandoned, nil
 }
 
-func (s *Service) loseOne(ctx context.Context, row store.ExecutionRow, why string) error {
+func (s *Service) loseOne(ctx context.Context, row store.ExecutionRow, why string, remains Remains) error {
 	if row.Status == attune.StatusScheduled {
 		return s.Release(ctx, row.Fence())
 	}
-	_, err := s.Abandon(ctx, row.Fence(), why)
+	outcome, left := abandoned(why), []attune.Artifact(nil)
+	if remains != nil {
+		outcome.Stdout, outcome.Stderr, left = remains(row)
+	}
+	_, err := s.Finish(ctx, row.Fence(), outcome, left)
 	if attune.ErrorCode(err) == attune.CodeStale {
 		return nil // it ended meanwhile, which is what we wanted
 	}

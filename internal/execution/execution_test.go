@@ -348,7 +348,7 @@ func TestLoseGivesBackAndAbandons(t *testing.T) {
 		placed := b.submit()
 		b.schedule(1)
 		for range 2 {
-			if _, err := b.Lose(ctx, w.ID, 1, "worker w was lost"); err != nil {
+			if _, err := b.Lose(ctx, w.ID, 1, "worker w was lost", nil); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -376,7 +376,7 @@ func TestLoseLeavesTheNextIncarnationAlone(t *testing.T) {
 			t.Fatalf("incarnation %d", w.Incarnation)
 		}
 		f := b.running()
-		if n, err := b.Lose(context.Background(), w.ID, 1, "earlier life"); err != nil || n != 0 {
+		if n, err := b.Lose(context.Background(), w.ID, 1, "earlier life", nil); err != nil || n != 0 {
 			t.Errorf("%d %v", n, err)
 		}
 		b.is(f.ExecutionID, attune.StatusRunning)

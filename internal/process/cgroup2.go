@@ -37,12 +37,13 @@ func openCgroup2(cfg Config) (nursery, error) {
 
 func (n *cgroup2) mechanism() Mechanism { return Cgroup2 }
 
-func (n *cgroup2) family(id string) (family, error) {
-	f := &cgroup2Family{group{filepath.Join(n.base, groupName(n.cfg, id))}}
-	return f, f.make()
+func (n *cgroup2) family(id string) family {
+	return &cgroup2Family{group{filepath.Join(n.base, groupName(n.cfg, id))}}
 }
 
 type cgroup2Family struct{ group }
+
+func (f *cgroup2Family) open() error { return f.make() }
 
 func (f *cgroup2Family) birth(sys *syscall.SysProcAttr, start func() (int, error)) error {
 	dir, err := unix.Open(f.path, unix.O_DIRECTORY|unix.O_CLOEXEC|unix.O_PATH, 0)

@@ -11,12 +11,14 @@ import (
 // nursery is where families begin: one for each mechanism.
 type nursery interface {
 	mechanism() Mechanism
-	// family makes the place of a command that is about to be born.
-	family(id string) (family, error)
+	// family names the place of a command that is about to be born; it makes nothing.
+	family(id string) family
 }
 
 // family is all processes of one command. Its methods may be called by one goroutine at a time.
 type family interface {
+	// open makes the family's place.
+	open() error
 	// birth calls start so that its child is a member from its first instruction on.
 	birth(sys *syscall.SysProcAttr, start func() (pid int, err error)) error
 	// identity is what finds the family again after we died.

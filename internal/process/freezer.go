@@ -38,15 +38,16 @@ func openFreezer(cfg Config) (nursery, error) {
 
 func (n *freezer) mechanism() Mechanism { return Freezer }
 
-func (n *freezer) family(id string) (family, error) {
-	f := &freezerFamily{group: group{filepath.Join(n.base, groupName(n.cfg, id))}, home: n.base}
-	return f, f.make()
+func (n *freezer) family(id string) family {
+	return &freezerFamily{group: group{filepath.Join(n.base, groupName(n.cfg, id))}, home: n.base}
 }
 
 type freezerFamily struct {
 	group
 	home string // our own group
 }
+
+func (f *freezerFamily) open() error { return f.make() }
 
 // birth forks from a thread that is in the group itself: in version 1 a thread can be moved alone, and its child is
 // born where it is.

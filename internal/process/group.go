@@ -22,11 +22,14 @@ import (
 // have made.
 type group struct{ path string }
 
+// groupPrefix begins the names of all groups that are ours.
+const groupPrefix = "attune."
+
 // groupName is the directory of a command below our own group. Two workers of one name, on two data directories, are
 // told apart by where their records are.
 func groupName(cfg Config, id string) string {
 	sum := sha256.Sum256([]byte(cfg.RecordsDir))
-	return "attune." + hex.EncodeToString(sum[:6]) + "." + id
+	return groupPrefix + hex.EncodeToString(sum[:6]) + "." + id
 }
 
 func (g group) make() error {

@@ -27,8 +27,16 @@ type entry struct {
 
 const recordSuffix = ".json"
 
-// writeRecord writes a record before its command is born: a control group is known by then, so that no kill of ours
-// falls between.
+// check keeps a record that somebody else has written from naming a group that is none of ours.
+func (id identity) check() error {
+	if id.Path != "" && !strings.HasPrefix(filepath.Base(id.Path), groupPrefix) {
+		return fmt.Errorf("%s is no control group of attune's: remove the record if it is not ours", id.Path)
+	}
+	return nil
+}
+
+// writeRecord writes a record before its command is born, and before its control group is made: its name is known by
+// then, so that no kill of ours falls between.
 func writeRecord(dir, id string, family identity) (*record, error) {
 	boot, err := bootID()
 	if err != nil {
@@ -118,6 +126,9 @@ func (s *Supervisor) endRecorded(ctx context.Context, path, boot string) (left L
 	r := &record{path, e}
 	if e.Boot != boot {
 		return left, false, r.remove()
+	}
+	if err := e.Family.check(); err != nil {
+		return left, false, err
 	}
 	family, err := adopt(e.Family)
 	if err != nil {

@@ -27,7 +27,7 @@ func openSubreaper(Config) (nursery, error) {
 
 func (n *subreaper) mechanism() Mechanism { return Subreaper }
 
-func (n *subreaper) family(string) (family, error) { return &descent{nursery: n}, nil }
+func (n *subreaper) family(string) family { return &descent{nursery: n} }
 
 // descent is the family of a leader: its session, its descendants, and the orphans that only it can have left.
 type descent struct {
@@ -35,6 +35,8 @@ type descent struct {
 	leader   member
 	orphaned bool // its supervisor has died: nobody adopts, the session is all there is
 }
+
+func (f *descent) open() error { return nil }
 
 // birth keeps other births out, so that every child of ours is known before anybody looks for orphans.
 func (f *descent) birth(_ *syscall.SysProcAttr, start func() (int, error)) error {

@@ -70,13 +70,14 @@ func (s *Supervisor) Run(ctx context.Context, c Command) (Exit, error) {
 	if err != nil {
 		return Exit{}, err
 	}
-	family, err := nursery.family(c.ID)
-	if err != nil {
-		return Exit{}, fmt.Errorf("prepare for command %s: %w", c.ID, err)
-	}
+	family := nursery.family(c.ID)
+	// The record comes first: of whatever is made after it, a kill of ours leaves nothing that is not named there.
 	record, err := writeRecord(s.cfg.RecordsDir, c.ID, family.identity())
 	if err != nil {
-		return Exit{}, errors.Join(err, family.close())
+		return Exit{}, err
+	}
+	if err := family.open(); err != nil {
+		return Exit{}, errors.Join(fmt.Errorf("prepare for command %s: %w", c.ID, err), record.remove())
 	}
 	exit, err := s.run(ctx, c, family, record)
 	if len(exit.Survivors) > 0 {

@@ -62,7 +62,7 @@ func (s *Scheduler) rescue(ctx context.Context, w store.WorkerRow) error {
 	if err != nil {
 		return err
 	}
-	n, err := s.cfg.Executions.Lose(ctx, w.ID, w.Incarnation, "worker "+w.Name+" was lost while it ran this")
+	n, err := s.cfg.Executions.Lose(ctx, w.ID, w.Incarnation, "worker "+w.Name+" was lost while it ran this", nil)
 	if err != nil {
 		return err
 	}

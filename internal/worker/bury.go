@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/attune-automation/attune"
+	"github.com/attune-automation/attune/internal/artifact"
 	"github.com/attune-automation/attune/internal/execution"
 	"github.com/attune-automation/attune/internal/process"
 	"github.com/attune-automation/attune/internal/store"
@@ -13,15 +15,16 @@ import (
 
 // Undertaker ends what dead workers of a data directory have left there.
 type Undertaker struct {
-	DataDir    string
-	Store      *store.Store
-	Executions *execution.Service
-	Logger     *slog.Logger
+	DataDir      string
+	ArtifactsDir string
+	Store        *store.Store
+	Executions   *execution.Service
+	Logger       *slog.Logger
 }
 
 // Bury tells whether an embedded worker is dead, which is so when its lock can be had. What it had still to tell is
-// delivered, and whatever it left running on this host is ended, before the answer, so that the caller may abandon its
-// executions. The home of an exclusive worker is removed.
+// delivered, whatever it left running on this host is ended, and its attempts are abandoned, with the output and the
+// files that they have left. The home of an exclusive worker is removed.
 func (u Undertaker) Bury(ctx context.Context, row store.WorkerRow) (dead bool, err error) {
 	home := HomeOf(u.DataDir, row.Name)
 	unlock, err := home.lock()
@@ -39,13 +42,40 @@ func (u Undertaker) Bury(ctx context.Context, row store.WorkerRow) (dead bool, e
 	if err != nil {
 		return false, err
 	}
-	if _, err := home.endLeftovers(ctx, processes); err != nil {
+	if _, err := home.endLeftovers(ctx, processes, u.Logger); err != nil {
 		return false, fmt.Errorf("end what worker %s left: %w", row.Name, err)
 	}
-	if !row.Exclusive {
-		return true, nil
+	artifacts, err := artifact.New(u.ArtifactsDir, row.Name)
+	if err != nil {
+		return false, err
 	}
-	return true, home.remove()
+	why := "worker " + row.Name + " was lost while it ran this"
+	if _, err := u.Executions.Lose(ctx, row.ID, row.Incarnation, why, remainsIn(artifacts, u.Logger)); err != nil {
+		return false, err
+	}
+	if row.Exclusive {
+		home.remove(u.Logger)
+	}
+	return true, nil
+}
+
+// remainsIn returns what finds the output and the files of attempts whose end nobody has seen.
+func remainsIn(artifacts *artifact.Store, log *slog.Logger) execution.Remains {
+	return func(row store.ExecutionRow) (stdout, stderr attune.Output, left []attune.Artifact) {
+		found, err := artifacts.Attempt(row.ID, row.Attempt).List()
+		if err != nil {
+			log.Warn("what a lost attempt has left is not listed", "execution", row.ID, "error", err)
+		}
+		for _, file := range found {
+			switch file.Name {
+			case artifact.LogFile(attune.Stdout):
+				stdout.Bytes = file.Bytes
+			case artifact.LogFile(attune.Stderr):
+				stderr.Bytes = file.Bytes
+			}
+		}
+		return stdout, stderr, found
+	}
 }
 
 // deliver delivers a dead worker's spool.
@@ -77,5 +107,6 @@ func bury(ctx context.Context, deps Deps, row store.WorkerRow, home Home) error 
 	if err != nil {
 		return err
 	}
-	return home.remove()
+	home.remove(deps.Logger)
+	return nil
 }

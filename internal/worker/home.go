@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -97,13 +98,22 @@ func (h Home) lock() (unlock func(), err error) {
 
 // endLeftovers ends what an earlier life of the worker has left running, and removes its private directories. The
 // caller holds the lock.
-func (h Home) endLeftovers(ctx context.Context, processes *process.Supervisor) (int, error) {
+func (h Home) endLeftovers(ctx context.Context, processes *process.Supervisor, log *slog.Logger) (int, error) {
 	ended, err := processes.EndLeftovers(ctx)
 	if err != nil {
 		return len(ended), err
 	}
-	return len(ended), removeTree(h.tasks())
+	removeOrTell(h.tasks(), log)
+	return len(ended), nil
 }
 
 // remove deletes the home of a worker that will not come back.
-func (h Home) remove() error { return removeTree(h.dir) }
+func (h Home) remove(log *slog.Logger) { removeOrTell(h.dir, log) }
+
+// removeOrTell removes a directory. An action that runs as root may have left what can't be removed, such as a mount;
+// that is for a person to see to, and no reason not to work.
+func removeOrTell(dir string, log *slog.Logger) {
+	if err := removeTree(dir); err != nil {
+		log.Error("a directory that is no longer needed can't be removed: remove it by hand", "directory", dir, "error", err)
+	}
+}

@@ -19,7 +19,7 @@ func (w *Worker) start(ctx context.Context) error {
 	if err := w.emptySpool(ctx); err != nil {
 		return err
 	}
-	if n, err := w.cfg.Home.endLeftovers(ctx, w.deps.Processes); err != nil {
+	if n, err := w.cfg.Home.endLeftovers(ctx, w.deps.Processes, w.log); err != nil {
 		return fmt.Errorf("end leftover processes: %w", err)
 	} else if n > 0 {
 		w.log.Warn("ended what an earlier life had left running", "executions", n)
@@ -30,7 +30,8 @@ func (w *Worker) start(ctx context.Context) error {
 	if err := w.register(ctx); err != nil {
 		return err
 	}
-	n, err := w.deps.Executions.Lose(ctx, w.id, w.incarnation-1, "worker "+w.cfg.Name+" stopped while it ran this")
+	n, err := w.deps.Executions.Lose(ctx, w.id, w.incarnation-1, "worker "+w.cfg.Name+" stopped while it ran this",
+		remainsIn(w.deps.Artifacts, w.log))
 	if err != nil {
 		return fmt.Errorf("abandon what an earlier life ran: %w", err)
 	}
@@ -149,7 +150,7 @@ func (w *Worker) deregister(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := w.deps.Executions.Lose(ctx, w.id, w.incarnation, errShutdown.Error()); err != nil {
+	if _, err := w.deps.Executions.Lose(ctx, w.id, w.incarnation, errShutdown.Error(), nil); err != nil {
 		return fmt.Errorf("give back what worker %s holds: %w", w.cfg.Name, err)
 	}
 	if !w.cfg.Exclusive {

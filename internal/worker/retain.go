@@ -72,10 +72,41 @@ type Host struct {
 	Retention    time.Duration // of artifact files; 0 keeps them
 }
 
-// Tidy deletes what workers that will not come back have left: artifact files past their retention, and unpacked packs
-// that nothing refers to any more.
+// Tidy deletes what workers that will not come back have left: artifact files past their retention, unpacked packs
+// that nothing refers to any more, and homes of workers that have no row.
 func (h Host) Tidy(ctx context.Context) error {
-	return errors.Join(h.tidyArtifacts(ctx), h.tidyPacks(ctx))
+	return errors.Join(h.tidyArtifacts(ctx), h.tidyPacks(ctx), h.tidyHomes(ctx))
+}
+
+// tidyHomes tries again what could not be removed when its worker ended.
+func (h Host) tidyHomes(ctx context.Context) error {
+	homes, err := directories(filepath.Dir(HomeOf(h.DataDir, "any").dir))
+	if err != nil {
+		return fmt.Errorf("tidy homes: %w", err)
+	}
+	var faults []error
+	for _, entry := range homes {
+		faults = append(faults, h.tidyHome(ctx, entry.Name()))
+	}
+	return errors.Join(faults...)
+}
+
+func (h Host) tidyHome(ctx context.Context, name string) error {
+	home := HomeOf(h.DataDir, name)
+	unlock, err := home.lock()
+	if errors.Is(err, errHeld) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	// Under the lock: who starts under this name has it before it has a row.
+	_, err = h.Store.Read().WorkerByName(ctx, name)
+	if attune.ErrorCode(err) == attune.CodeNotFound {
+		return removeTree(home.dir)
+	}
+	return err
 }
 
 func (h Host) tidyArtifacts(ctx context.Context) error {

@@ -86,6 +86,7 @@ type Worker struct {
 	renewed     atomic.Pointer[time.Time] // when the lease was renewed, by the monotonic clock
 	running     sync.WaitGroup
 	giveUp      chan struct{} // closed when a result that can't be stored is no longer waited for
+	gaveUp      sync.Once
 	draining    chan struct{} // closed when the worker is to end once nothing runs
 	drained     sync.Once
 	kill        chan struct{} // closed by Kill
@@ -178,14 +179,20 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 // queuePatience is how long a worker that has its row waits for its queues before it calls itself ready.
 const queuePatience = 5 * time.Second
 
+func (w *Worker) stopTrying() { w.gaveUp.Do(func() { close(w.giveUp) }) }
+
 func (w *Worker) closeRegistered() { w.bound.Do(func() { close(w.registered) }) }
 
 // storeGrace is how long a worker that ends goes on trying to store results that the database does not take.
 const storeGrace = 10 * time.Second
 
+// killGrace is how long a worker that is killed goes on trying to store how its executions ended.
+const killGrace = 2 * time.Second
+
 // Kill ends everything that runs, at once and without a grace, and takes nothing more. It is for users who ask twice.
 func (w *Worker) Kill() {
 	w.killed.Do(func() { close(w.kill) })
+	time.AfterFunc(killGrace, w.stopTrying)
 	w.deps.Processes.Hurry()
 }
 
@@ -197,7 +204,7 @@ func (w *Worker) finishRunning(stopWork context.CancelCauseFunc, why error) {
 	}
 	stop := time.AfterFunc(timeout, func() { stopWork(errShutdown) })
 	defer stop.Stop()
-	giveUp := time.AfterFunc(timeout+w.cfg.KillGrace+storeGrace, func() { close(w.giveUp) })
+	giveUp := time.AfterFunc(timeout+w.cfg.KillGrace+storeGrace, w.stopTrying)
 	defer giveUp.Stop()
 	w.running.Wait()
 }
