@@ -33,7 +33,8 @@ type Process struct {
 // app is one run of a command.
 type app struct {
 	Process
-	flags globals
+	flags  globals
+	output *output // what Stdout is, with the error that ended it
 }
 
 // globals are the flags that every command takes.
@@ -50,7 +51,9 @@ type globals struct {
 
 // Main runs one command and returns its exit status.
 func Main(p Process) int {
-	a := &app{Process: p}
+	defer survivePipes()()
+	a := &app{Process: p, output: &output{w: p.Stdout}}
+	a.Stdout = a.output
 	root := a.root()
 	root.SetArgs(p.Args)
 	err := root.ExecuteContext(context.Background())

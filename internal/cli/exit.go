@@ -31,9 +31,14 @@ type exitError int
 
 func (e exitError) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
-// exit says what went wrong, once, and returns the status for it.
+// exit says what went wrong, once, and returns the status for it. An output that is not whole changes the status only
+// where all else went well: that of an execution is worth more.
 func (a *app) exit(err error) int {
 	var silent exitError
+	fault := a.output.fault()
+	if fault != nil && (err == nil || errors.Is(err, fault) || errors.As(err, &silent)) {
+		return a.exitCutOff(err, fault)
+	}
 	switch {
 	case err == nil:
 		return exitCompleted
@@ -44,6 +49,20 @@ func (a *app) exit(err error) int {
 	}
 	a.complain(err)
 	return exitFor(err)
+}
+
+// exitCutOff is exit for a command whose output was cut off by fault.
+func (a *app) exitCutOff(err, fault error) int {
+	status := exitCompleted
+	if !readerGone(fault) {
+		status = exitInternal
+		a.complain(fmt.Errorf("the output is not whole: %w", fault))
+	}
+	var silent exitError
+	if errors.As(err, &silent) {
+		return int(silent)
+	}
+	return status
 }
 
 // complain prints an error as `attune: …`.

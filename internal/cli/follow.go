@@ -37,10 +37,10 @@ func (a *app) follow(ctx context.Context, c *connection, id int64, interrupts <-
 	go a.obey(ctx, c, id, interrupts, leave)
 	go a.tellWaiting(ctx, c, id)
 	ended := &lastLine{w: a.Stdout}
-	streams, streaming := errgroup.WithContext(ctx)
+	streams := new(errgroup.Group) // each stream goes on when the other one can't be written
 	if a.flags.output == "text" {
-		streams.Go(func() error { return copyLog(streaming, c.Client, id, attune.Stdout, ended) })
-		streams.Go(func() error { return copyLog(streaming, c.Client, id, attune.Stderr, a.Stderr) })
+		streams.Go(func() error { return copyLog(ctx, c.Client, id, attune.Stdout, ended) })
+		streams.Go(func() error { return copyLog(ctx, c.Client, id, attune.Stderr, a.Stderr) })
 	}
 	execution, err := c.WaitExecution(ctx, id)
 	if errors.Is(context.Cause(ctx), errLeave) {
@@ -49,13 +49,15 @@ func (a *app) follow(ctx context.Context, c *connection, id int64, interrupts <-
 	if err != nil {
 		return err
 	}
-	if err := streams.Wait(); err != nil {
+	if err := streams.Wait(); err != nil && a.output.fault() == nil && !readerGone(err) {
 		a.note("output of execution %d: %v", id, err)
 	}
-	if err := a.showEnd(execution, ended); err != nil {
+	err = a.showResult(execution, ended)
+	a.note("%s", statusLine(execution))
+	if err != nil && a.output.fault() == nil {
 		return err
 	}
-	return exitOf(execution.Status)
+	return exitOf(execution.Status) // an output that was cut off is for exit to tell
 }
 
 // silence is how long an execution may wait before who follows it is told why.
@@ -136,22 +138,18 @@ func copyLog(ctx context.Context, c *client.Client, id int64, stream attune.Stre
 	return errors.Join(err, log.Close())
 }
 
-// showEnd prints the result, unless the output ended with it, and says on stderr how it ended.
-func (a *app) showEnd(e attune.Execution, out *lastLine) error {
+// showResult prints the result, unless the output ended with it.
+func (a *app) showResult(e attune.Execution, out *lastLine) error {
 	if a.flags.output != "text" {
-		if err := a.show(e, nil); err != nil {
-			return err
-		}
-	} else if hasResult(e) && !out.endsWith(e.Result) {
-		if err := out.finishLine(); err != nil {
-			return err
-		}
-		if err := writeJSON(a.Stdout, e.Result); err != nil {
-			return err
-		}
+		return a.show(e, nil)
 	}
-	a.note("%s", statusLine(e))
-	return nil
+	if !hasResult(e) || out.endsWith(e.Result) {
+		return nil
+	}
+	if err := out.finishLine(); err != nil {
+		return err
+	}
+	return writeJSON(a.Stdout, e.Result)
 }
 
 // hasResult tells a result from none, which reads null.
