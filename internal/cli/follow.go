@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -17,15 +15,6 @@ import (
 	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/client"
 )
-
-func notifyInterrupts() (<-chan os.Signal, func()) {
-	interrupts := make(chan os.Signal, 2)
-	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	return interrupts, func() {
-		signal.Stop(interrupts) // after which nothing is sent
-		close(interrupts)
-	}
-}
 
 // errLeave is why following ends when the user has asked twice.
 var errLeave = errors.New("left")

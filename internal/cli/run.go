@@ -3,11 +3,8 @@ package cli
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -16,7 +13,6 @@ import (
 	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/client"
 	"github.com/attune-automation/attune/internal/config"
-	"github.com/attune-automation/attune/internal/pack"
 )
 
 // runFlags are the flags of `attune run`.
@@ -66,28 +62,20 @@ Exit status: 0 completed, 1 failed, 2 invalid input, 3 not found or refused, 4 s
 func (a *app) run(ctx context.Context, target string, assignments []string, flags runFlags) (err error) {
 	interrupts, stop := notifyInterrupts()
 	defer stop()
-	submission, err := newSubmission(target, flags)
+	submitting, release := interruptible(ctx, interrupts)
+	submission, err := a.newSubmission(target, flags)
 	if err != nil {
+		release()
 		return err
 	}
-	c, err := a.connect(ctx, true)
+	c, err := a.connect(submitting, true)
 	if err != nil {
-		return err
+		return release().or(err)
 	}
 	defer func() { err = errors.Join(err, c.close()) }()
-	if flags.detach && c.session != nil {
-		return attune.Errorf(attune.CodeConflict,
-			"--detach needs a server to leave the work to: start `attune up`, or run without --detach")
-	}
-	if submission.Parameters, err = a.parameters(ctx, c.Client, submission, assignments, flags.params); err != nil {
-		return err
-	}
-	if submission.IdempotencyKey == "" { // so that a server that is busy can be asked again
-		submission.IdempotencyKey = "run-" + rand.Text()
-	}
-	execution, err := c.Submit(ctx, submission)
-	if err != nil {
-		return err
+	execution, err := a.submit(submitting, c, submission, assignments, flags)
+	if interrupted := release(); err != nil {
+		return interrupted.or(err)
 	}
 	if flags.detach {
 		_, err = fmt.Fprintln(a.Stdout, execution.ID)
@@ -96,8 +84,25 @@ func (a *app) run(ctx context.Context, target string, assignments []string, flag
 	return a.follow(ctx, c, execution.ID, interrupts)
 }
 
+// submit completes the submission with its parameters and makes it.
+func (a *app) submit(
+	ctx context.Context, c *connection, s client.Submission, assignments []string, flags runFlags,
+) (e attune.Execution, err error) {
+	if flags.detach && c.session != nil {
+		return e, attune.Errorf(attune.CodeConflict,
+			"--detach needs a server to leave the work to: start `attune up`, or run without --detach")
+	}
+	if s.Parameters, err = a.parameters(ctx, c.Client, s, assignments, flags.params); err != nil {
+		return e, err
+	}
+	if s.IdempotencyKey == "" { // so that a server that is busy can be asked again
+		s.IdempotencyKey = "run-" + rand.Text()
+	}
+	return c.Submit(ctx, s)
+}
+
 // newSubmission is what the flags and the target say, without the parameters.
-func newSubmission(target string, flags runFlags) (client.Submission, error) {
+func (a *app) newSubmission(target string, flags runFlags) (client.Submission, error) {
 	s := client.Submission{Trace: flags.trace, IdempotencyKey: flags.idempotency}
 	if flags.timeout != "" {
 		d, err := config.ParseDuration(flags.timeout)
@@ -121,77 +126,9 @@ func newSubmission(target string, flags runFlags) (client.Submission, error) {
 		s.Action = ref
 		return s, err
 	}
-	content, err := os.ReadFile(target)
-	if err != nil {
-		return s, attune.Errorf(attune.CodeNotFound, "script file: %v", err)
-	}
-	s.Script = &client.Script{Name: filepath.Base(target), Content: string(content)}
-	return s, nil
-}
-
-// isFile tells a script file from an action's ref, which never has a slash or one of these endings.
-func isFile(target string) bool {
-	switch filepath.Ext(target) {
-	case ".py", ".sh", ".bash":
-		return true
-	}
-	return strings.ContainsRune(target, filepath.Separator)
-}
-
-// parameters are those of --params, then those of the command line, typed by the action's schema.
-func (a *app) parameters(
-	ctx context.Context, c *client.Client, s client.Submission, assignments []string, file string,
-) (json.RawMessage, error) {
-	schema := pack.ScriptSchema()
-	if s.Script == nil && len(assignments) > 0 {
-		action, err := c.Action(ctx, s.Action)
-		if err != nil {
-			return nil, err
-		}
-		schema = action.Parameters
-	}
-	all, err := a.paramsFile(file)
-	if err != nil {
-		return nil, err
-	}
-	seen := map[string]bool{}
-	for _, assignment := range assignments {
-		name, value, err := parameter(schema, assignment)
-		if err != nil {
-			return nil, err
-		}
-		if seen[name] {
-			return nil, usage("%s is given twice: keep one", name)
-		}
-		seen[name] = true
-		if all[name], err = json.Marshal(value); err != nil {
-			return nil, usage("%s: %v", name, err)
-		}
-	}
-	return json.Marshal(all)
-}
-
-// parameter reads key=value, key:=JSON or key=@file.
-func parameter(schema json.RawMessage, assignment string) (name string, value any, err error) {
-	name, text, ok := strings.Cut(assignment, "=")
-	if !ok || name == "" || name == ":" {
-		return "", nil, usage("%q is not a parameter: write key=value, key:=JSON or key=@file", assignment)
-	}
-	if raw, isJSON := strings.CutSuffix(name, ":"); isJSON {
-		if !json.Valid([]byte(text)) {
-			return "", nil, usage("%s: %q is not JSON: write %s:=[1,2] or, for a string, %s=text", raw, text, raw, raw)
-		}
-		return raw, json.RawMessage(text), nil
-	}
-	if path, isPath := strings.CutPrefix(text, "@"); isPath {
-		content, err := os.ReadFile(path)
-		if err != nil {
-			return "", nil, usage("%s: %v", name, err)
-		}
-		text = string(content)
-	}
-	value, err = pack.Convert(schema, name, text)
-	return name, value, err
+	script, err := a.readScript(target)
+	s.Script = script
+	return s, err
 }
 
 // completeAction completes the first argument with what is installed.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -43,13 +44,36 @@ func TestScripts(t *testing.T) {
 			env.Setenv("ATTUNE__SERVER__LISTEN", "127.0.0.1:0")
 			env.Setenv("ATTUNE__WORKER__NAME", "w")
 			env.Setenv("ATTUNE__WORKER__KILL_GRACE", "60") // what is to end at once must not wait for this
-			return nil
+			return silentServer(env)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": status, "await": await, "until": until, "signalled": signalled, "lines": lines,
 		},
 		RequireExplicitExec: true, RequireUniqueNames: true,
 	})
+}
+
+// silentServer starts a server that takes requests and answers none, as one that was stopped. It makes the file asked
+// when the first one has come.
+func silentServer(env *testscript.Env) error {
+	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	env.Setenv("SILENT_SERVER", "http://"+listener.Addr().String())
+	env.Defer(func() { _ = listener.Close() })
+	go func() {
+		connection, err := listener.Accept()
+		if err != nil {
+			return // closed
+		}
+		defer func() { _ = connection.Close() }()
+		if _, err := connection.Read(make([]byte, 1)); err == nil {
+			_ = os.WriteFile(filepath.Join(env.WorkDir, "asked"), nil, 0o600) // else the script waits for it in vain
+		}
+		_, _ = io.Copy(io.Discard, connection) // until the client leaves
+	}()
+	return nil
 }
 
 // patience bounds every wait for something that is to happen.
