@@ -56,7 +56,7 @@ func (a *app) readBounded(path string, limit int64) ([]byte, error) {
 	return content, err
 }
 
-// isFile tells a script file from an action's ref, which never has a slash or one of these endings.
+// isFile tells what looks like a script file's name from an action's ref. One with such an ending may be a ref as well.
 func isFile(target string) bool {
 	switch filepath.Ext(target) {
 	case ".py", ".sh", ".bash":

@@ -74,6 +74,9 @@ func (a *app) run(ctx context.Context, target string, assignments []string, flag
 	}
 	defer func() { err = errors.Join(err, c.close()) }()
 	execution, err := a.submit(submitting, c, submission, assignments, flags)
+	if attune.ErrorCode(err) == attune.CodeNotFound && submission.Script == nil && isFile(target) {
+		err = attune.Errorf(attune.CodeNotFound, "there is neither a file %s here nor an action of this name", target)
+	}
 	if interrupted := release(); err != nil {
 		return interrupted.or(err)
 	}
@@ -121,14 +124,27 @@ func (a *app) newSubmission(target string, flags runFlags) (client.Submission, e
 		}
 		s.Env[name] = value
 	}
-	if !isFile(target) {
-		ref, err := attune.ParseRef(target)
-		s.Action = ref
-		return s, err
-	}
-	script, err := a.readScript(target)
-	s.Script = script
+	err := a.aim(&s, target)
 	return s, err
+}
+
+// aim sets what is run: the script file of this name, else the action. An action may be called pack.sh, too.
+func (a *app) aim(s *client.Submission, target string) error {
+	var missing error
+	if isFile(target) {
+		script, err := a.readScript(target)
+		if attune.ErrorCode(err) != attune.CodeNotFound {
+			s.Script = script
+			return err
+		}
+		missing = err
+	}
+	ref, err := attune.ParseRef(target)
+	if err != nil && missing != nil {
+		return missing
+	}
+	s.Action = ref
+	return err
 }
 
 // completeAction completes the first argument with what is installed.
