@@ -78,5 +78,8 @@ func (a *app) readScript(path string) (*client.Script, error) {
 	if err != nil {
 		return nil, usage("script file: %v", err)
 	}
+	if err := checkText("script file "+path, string(content)); err != nil {
+		return nil, err
+	}
 	return &client.Script{Name: filepath.Base(path), Content: string(content)}, nil
 }

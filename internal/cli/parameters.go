@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
 
@@ -52,6 +53,9 @@ func (a *app) parameter(
 	if !ok || name == "" || name == ":" {
 		return "", nil, usage("%q is not a parameter: write key=value, key:=JSON or key=@file", assignment)
 	}
+	if err := checkText(strings.TrimSuffix(name, ":"), text); err != nil {
+		return "", nil, err
+	}
 	if raw, isJSON := strings.CutSuffix(name, ":"); isJSON {
 		if !json.Valid([]byte(text)) {
 			return "", nil, usage("%s: %q is not JSON: write %s:=[1,2] or, for a string, %s=text", raw, text, raw, raw)
@@ -64,9 +68,23 @@ func (a *app) parameter(
 			return "", nil, err
 		}
 		text = string(content)
+		if err := checkText(name, text); err != nil {
+			return "", nil, err
+		}
 	}
 	value, err = pack.Convert(schema, name, text)
 	return name, value, err
+}
+
+// checkText refuses what JSON can't hold: it would arrive as something else.
+func checkText(what string, texts ...string) error {
+	for _, text := range append(texts, what) {
+		if !utf8.ValidString(text) {
+			return usage("%s: not UTF-8: convert it, or encode it as text, like base64",
+				strings.ToValidUTF8(what, string(utf8.RuneError)))
+		}
+	}
+	return nil
 }
 
 // paramsFile reads an object of parameters, as JSON or YAML; "" is none.

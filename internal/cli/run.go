@@ -114,18 +114,31 @@ func (a *app) newSubmission(target string, flags runFlags) (client.Submission, e
 		}
 		s.Timeout = d
 	}
-	for _, variable := range flags.env {
+	var err error
+	if s.Env, err = variables(flags.env); err != nil {
+		return s, err
+	}
+	err = a.aim(&s, target)
+	return s, err
+}
+
+// variables reads what --env gave.
+func variables(given []string) (map[string]string, error) {
+	env := make(map[string]string, len(given))
+	for _, variable := range given {
 		name, value, ok := strings.Cut(variable, "=")
 		if !ok || name == "" {
-			return s, usage("--env %s: write KEY=VALUE", variable)
+			return nil, usage("--env %s: write KEY=VALUE", variable)
 		}
-		if s.Env == nil {
-			s.Env = map[string]string{}
+		if err := checkText("--env "+name, value); err != nil {
+			return nil, err
 		}
-		s.Env[name] = value
+		if _, twice := env[name]; twice {
+			return nil, usage("--env %s is given twice: keep one", name)
+		}
+		env[name] = value
 	}
-	err := a.aim(&s, target)
-	return s, err
+	return env, nil
 }
 
 // aim sets what is run: the script file of this name, else the action. An action may be called pack.sh, too.
