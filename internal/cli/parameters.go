@@ -6,8 +6,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"go.yaml.in/yaml/v4"
-
 	"github.com/attune-automation/attune/client"
 	"github.com/attune-automation/attune/internal/pack"
 )
@@ -89,26 +87,12 @@ func checkText(what string, texts ...string) error {
 
 // paramsFile reads an object of parameters, as JSON or YAML; "" is none.
 func (a *app) paramsFile(ctx context.Context, path string) (map[string]json.RawMessage, error) {
-	all := map[string]json.RawMessage{}
 	if path == "" {
-		return all, nil
+		return map[string]json.RawMessage{}, nil
 	}
 	content, err := a.readInput(ctx, "--params", path)
 	if err != nil {
 		return nil, err
 	}
-	// JSON first: what YAML makes of it would lose the digits of large numbers.
-	if err := json.Unmarshal(content, &all); err == nil {
-		return all, nil
-	}
-	var document map[string]any
-	if err := yaml.Unmarshal(content, &document); err != nil {
-		return nil, usage("--params %s: neither JSON nor YAML with keys and values: %v", path, err)
-	}
-	for name, value := range document {
-		if all[name], err = json.Marshal(value); err != nil {
-			return nil, usage("--params %s: %s: %v", path, name, err)
-		}
-	}
-	return all, nil
+	return pack.ReadParameters(path, content)
 }

@@ -106,7 +106,7 @@ func (d jsonDecoder) object(depth int) (any, error) {
 			return nil, fmt.Errorf("key %q is given twice", name)
 		}
 		if object[name], err = d.value(depth + 1); err != nil {
-			return nil, err
+			return nil, below(name, err)
 		}
 	}
 	_, err := d.token()
@@ -118,12 +118,34 @@ func (d jsonDecoder) array(depth int) (any, error) {
 	for d.More() {
 		item, err := d.value(depth + 1)
 		if err != nil {
-			return nil, err
+			return nil, below(fmt.Sprintf("[%d]", len(list)), err)
 		}
 		list = append(list, item)
 	}
 	_, err := d.token()
 	return list, err
+}
+
+// valueError is what is wrong with a value somewhere inside another one.
+type valueError struct {
+	path string // servers[0].port
+	err  error
+}
+
+func (e *valueError) Error() string { return e.path + ": " + e.err.Error() }
+
+func (e *valueError) Unwrap() error { return e.err }
+
+// below places an error under a key, or an index in brackets.
+func below(step string, err error) error {
+	inner := (*valueError)(nil)
+	if !errors.As(err, &inner) {
+		return &valueError{step, err}
+	}
+	if !strings.HasPrefix(inner.path, "[") {
+		step += "."
+	}
+	return &valueError{step + inner.path, inner.err}
 }
 
 // encodeJSON writes a value with sorted keys and no HTML escapes.

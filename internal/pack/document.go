@@ -17,9 +17,18 @@ const (
 	maxNodes         = 50_000
 )
 
-// parse reads the one YAML document of a file. It reports what is wrong and returns false then; else the document can
-// be walked by recursion, with aliases followed, within the limits.
+// parse reads the one YAML document of a metadata file. It reports what is wrong and returns false then; else the
+// document can be walked by recursion, with aliases followed, within the limits.
 func parse(r *report, file string, content []byte) (node, bool) {
+	if len(content) > maxMetadataBytes {
+		r.fail(place{file: file}, "the file has %d bytes: metadata has at most %d", len(content), maxMetadataBytes)
+		return node{}, false
+	}
+	return parseAny(r, file, content)
+}
+
+// parseAny is parse for a file of any size.
+func parseAny(r *report, file string, content []byte) (node, bool) {
 	if !checkText(r, file, content) {
 		return node{}, false
 	}
@@ -49,10 +58,6 @@ func parse(r *report, file string, content []byte) (node, bool) {
 
 // checkText reports bytes that no text holds, with their place.
 func checkText(r *report, file string, content []byte) bool {
-	if len(content) > maxMetadataBytes {
-		r.fail(place{file: file}, "the file has %d bytes: metadata has at most %d", len(content), maxMetadataBytes)
-		return false
-	}
 	if i := bytes.IndexByte(content, 0); i >= 0 {
 		r.fail(offset(file, content, i), "a NUL byte: the file must be text in UTF-8")
 		return false

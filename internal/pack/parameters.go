@@ -3,6 +3,7 @@ package pack
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -74,6 +75,10 @@ func decodeObject(given json.RawMessage) (map[string]any, error) {
 		return map[string]any{}, nil
 	}
 	value, err := decodeJSON(given)
+	if inner := (*valueError)(nil); errors.As(err, &inner) {
+		return nil, &attune.Error{Code: attune.CodeInvalid, Message: "the parameters are not valid",
+			Details: []attune.Detail{{Place: "parameters." + inner.path, Message: inner.err.Error()}}}
+	}
 	if err != nil {
 		return nil, attune.Errorf(attune.CodeInvalid, "the parameters: %v", err)
 	}

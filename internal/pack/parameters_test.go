@@ -77,7 +77,7 @@ func TestParametersThatAreNoneAreRefused(t *testing.T) {
 	for given, says := range map[string]string{
 		`[]`: "must be a JSON object", `null`: "must be a JSON object", `"x"`: "must be a JSON object",
 		`{`: "ends too early", `{"a":1}{}`: "more than one", `{"a":1,"a":2}`: "given twice",
-		`{'a':1}`: "not JSON", `{"a":1e999999999}`: "out of range", `{"a":` + strings.Repeat("1", 401) + `}`: "at most 400",
+		`{'a':1}`: "not JSON", `{"a":1e999999999}`: "parameters.a: the number", `{"a":{"b":[0,[1e401]]}}`: "parameters.a.b[1][0]: the number", `{"a":` + strings.Repeat("1", 401) + `}`: "at most 400",
 		"{\"a\":\"\xff\"}": "not UTF-8", `{"a":` + strings.Repeat("[", 65) + strings.Repeat("]", 65) + `}`: "64 levels",
 		`{"a":"` + strings.Repeat("x", 1<<20) + `"}`: "at most 1048576",
 	} {
