@@ -58,7 +58,7 @@ func New(cfg Config) *API {
 	a.document = operations.OpenAPI()
 	finishDocument(a.document)
 	a.registerPages(mux)
-	a.handler = a.authenticate(problemsFor(mux))
+	a.handler = a.guard(a.authenticate(problemsFor(mux)))
 	return a
 }
 
