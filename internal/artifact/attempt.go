@@ -108,19 +108,36 @@ func (a *Attempt) open(name string) (*os.File, attune.Artifact, error) {
 		return nil, attune.Artifact{}, err
 	}
 	defer func() { _ = root.Close() }() // a directory
-	// Lstat first: opening a FIFO that an action left would wait for a writer that never comes.
-	info, err := root.Lstat(name)
+	file, info, err := openRegular(root, name)
 	if err != nil {
-		return nil, attune.Artifact{}, asMissing(err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, attune.Artifact{}, fs.ErrNotExist
-	}
-	file, err := root.Open(name)
-	if err != nil {
-		return nil, attune.Artifact{}, asMissing(err)
+		return nil, attune.Artifact{}, err
 	}
 	return file, a.describe(name, kind, info), nil
+}
+
+// openRegular opens a regular file for reading; everything else that an action may have left under that name is
+// fs.ErrNotExist. It looks before and after opening: a FIFO would wait for a writer that never comes, and a link may
+// take the file's place in between.
+func openRegular(root *os.Root, name string) (*os.File, fs.FileInfo, error) {
+	before, err := root.Lstat(name)
+	if err != nil {
+		return nil, nil, asMissing(err)
+	}
+	if !before.Mode().IsRegular() {
+		return nil, nil, fs.ErrNotExist
+	}
+	file, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, asMissing(err)
+	}
+	info, err := file.Stat()
+	if err == nil && !os.SameFile(before, info) {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, file.Close())
+	}
+	return file, info, nil
 }
 
 // asMissing turns what tells that a name leads nowhere in the directory into fs.ErrNotExist: a file where a directory

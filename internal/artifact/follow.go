@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -22,7 +23,7 @@ type Tail struct {
 
 // Follow copies a log to w as it grows, from the offset on, and returns after Done is closed and everything was
 // copied. A file that does not exist yet is waited for; one that still does not when Done is closed is an *Error that
-// wraps fs.ErrNotExist. It ends early with the cause of ctx, or with an error of w.
+// wraps fs.ErrNotExist. A link, a FIFO or a device in its place, as an action may leave there, is no file. It ends early with the cause of ctx, or with an error of w.
 func Follow(ctx context.Context, w io.Writer, t Tail) error {
 	file, err := t.await(ctx)
 	if err != nil {
@@ -61,7 +62,12 @@ func (t Tail) await(ctx context.Context) (*os.File, error) {
 }
 
 func (t Tail) open() (*os.File, error) {
-	file, err := os.Open(t.Path)
+	root, err := os.OpenRoot(filepath.Dir(t.Path))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = root.Close() }() // a directory
+	file, _, err := openRegular(root, filepath.Base(t.Path))
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -117,5 +118,28 @@ func TestFollowEndsWhenNobodyReads(t *testing.T) {
 	}
 	if err := os.Remove(path); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestFollowReadsNothingButARegularFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	put(t, filepath.Join(dir, "secret"), "hunter2")
+	for name, put := range map[string]func(path string) error{
+		"link":      func(path string) error { return os.Symlink("secret", path) },
+		"link out":  func(path string) error { return os.Symlink("/etc/passwd", path) },
+		"fifo":      func(path string) error { return syscall.Mkfifo(path, 0o600) },
+		"directory": func(path string) error { return os.Mkdir(path, 0o700) },
+	} {
+		path := filepath.Join(dir, name)
+		if err := put(path); err != nil {
+			t.Fatal(err)
+		}
+		f := follow(t, path, 0)
+		close(f.done)
+		text, err := io.ReadAll(f.out)
+		if len(text) > 0 || !errors.Is(err, fs.ErrNotExist) || !errors.Is(<-f.err, fs.ErrNotExist) {
+			t.Errorf("%s: read %q, %v", name, text, err)
+		}
 	}
 }
