@@ -68,7 +68,7 @@ func (a *API) listArtifacts(ctx context.Context, in *ExecutionPath) (*artifactLi
 		if err != nil {
 			return nil, a.problem(doing, err)
 		}
-		answer.Body.Items = append(answer.Body.Items, present...)
+		answer.Body.Items = append(answer.Body.Items, present.Artifacts...)
 	}
 	return answer, nil
 }

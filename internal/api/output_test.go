@@ -88,7 +88,7 @@ func retried(s *server) (attune.Execution, *client.Client) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.finish(fence, failed, left...)
+	s.finish(fence, failed, left.Artifacts...)
 	return e, s.Client
 }
 
@@ -152,7 +152,7 @@ func TestArtifactsOfEveryAttempt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.finish(fence, completed, left...)
+	s.finish(fence, completed, left.Artifacts...)
 	all, err := s.Artifacts(t.Context(), e.ID)
 	if err != nil || len(all) != 4 {
 		t.Errorf("%+v %v", all, err)

@@ -46,7 +46,10 @@ func (a *Attempt) WriteTrace(trace json.RawMessage) error { return a.write(Trace
 // write goes through a temporary name, so that a reader or a crash never meets half a document.
 func (a *Attempt) write(name string, document []byte) error {
 	temporary := filepath.Join(a.dir, "."+name+".new")
-	err := os.WriteFile(temporary, append(bytes.TrimRight(document, "\n"), '\n'), fileMode)
+	err := removeIfThere(temporary)
+	if err == nil {
+		err = writeNew(temporary, append(bytes.TrimRight(document, "\n"), '\n'))
+	}
 	if err == nil {
 		err = os.Rename(temporary, filepath.Join(a.dir, name))
 	}
@@ -56,22 +59,33 @@ func (a *Attempt) write(name string, document []byte) error {
 	return wrap("write", filepath.Join(a.dir, name), err)
 }
 
+// writeNew writes a file that must not be there yet: an action may have left a link or a FIFO under its name.
+func writeNew(path string, content []byte) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(content)
+	return errors.Join(err, file.Close())
+}
+
 // List returns what the attempt left: logs, result, trace and files, at most MaxFiles of the latter, sorted by name
-// within each kind.
-func (a *Attempt) List() ([]attune.Artifact, error) {
-	var found []attune.Artifact
-	for _, own := range a.ownFiles() {
-		info, err := os.Lstat(filepath.Join(a.dir, own.Name))
+// within each kind; and which files are no artifacts, as Collect does.
+func (a *Attempt) List() (Collection, error) {
+	var own []attune.Artifact
+	for _, file := range a.ownFiles() {
+		info, err := os.Lstat(filepath.Join(a.dir, file.Name))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			return nil, wrap("list", own.Name, err)
+			return Collection{}, wrap("list", file.Name, err)
 		}
-		found = append(found, a.describe(own.Name, own.Type, info))
+		own = append(own, a.describe(file.Name, file.Type, info))
 	}
-	files, err := a.Collect()
-	return append(found, files.Artifacts...), err
+	found, err := a.Collect()
+	found.Artifacts = append(own, found.Artifacts...)
+	return found, err
 }
 
 func (a *Attempt) ownFiles() []attune.Artifact {

@@ -21,6 +21,7 @@ const (
 	maxDepth     = 32
 	maxNameBytes = 512
 	maxSkipped   = 20
+	maxNamed     = 5 // of those skipped, in one line
 )
 
 // errFull ends a walk once MaxFiles are found.
@@ -37,6 +38,22 @@ type Collection struct {
 type Skipped struct {
 	Name   string // quoted where it holds control characters
 	Reason string
+}
+
+// Loss says in one line which files are no artifacts and why, "" if all are.
+func (c Collection) Loss() string {
+	if len(c.Skipped) == 0 {
+		return ""
+	}
+	var texts []string
+	for _, s := range c.Skipped[:min(maxNamed, len(c.Skipped))] {
+		texts = append(texts, s.Name+": "+s.Reason)
+	}
+	line := "not kept as artifacts: " + strings.Join(texts, "; ")
+	if more := len(c.Skipped) - len(texts) + c.Omitted; more > 0 {
+		line += fmt.Sprintf("; and %d more", more)
+	}
+	return line
 }
 
 // Collect returns the regular files below files/, nested ones too, sorted by name. Links, devices, names with control
@@ -76,7 +93,7 @@ func (c *collector) run() error {
 	if err := c.directory(filesDir, 1); !errors.Is(err, errFull) {
 		return err
 	}
-	c.skip(filesDir, fmt.Sprintf("more than %d files: the rest is no artifact", MaxFiles))
+	c.full()
 	return nil
 }
 
@@ -150,6 +167,16 @@ func (c *collector) skip(name, reason string) {
 		name = fmt.Sprintf("%.200q", name)
 	}
 	c.found.Skipped = append(c.found.Skipped, Skipped{Name: name, Reason: reason})
+}
+
+// full reports first that there were too many: whoever reads on may not come to the end.
+func (c *collector) full() {
+	reason := fmt.Sprintf("more than %d files: the rest is no artifact", MaxFiles)
+	c.found.Skipped = slices.Insert(c.found.Skipped, 0, Skipped{filesDir, reason})
+	if len(c.found.Skipped) > maxSkipped {
+		c.found.Skipped = c.found.Skipped[:maxSkipped]
+		c.found.Omitted++
+	}
 }
 
 // checkName returns why a path can't name an artifact, "" if it can. Names travel in JSON, URLs and terminals.

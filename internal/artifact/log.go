@@ -1,9 +1,11 @@
 package artifact
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"sync"
+	"syscall"
 
 	"github.com/attune-automation/attune"
 )
@@ -88,4 +90,39 @@ func (l *Log) Close() error {
 	}
 	l.file = nil
 	return l.err
+}
+
+// Note appends a line of Attune's own to a stream's log after the action has ended. What is no regular file is left
+// alone: an action may have put anything in the place of its log.
+func (a *Attempt) Note(stream attune.Stream, line string) error {
+	path := a.LogPath(stream)
+	const flags = os.O_RDWR | os.O_APPEND | os.O_CREATE | syscall.O_NOFOLLOW | syscall.O_NONBLOCK
+	file, err := os.OpenFile(path, flags, fileMode)
+	if err != nil {
+		return wrap("write log", path, err)
+	}
+	err = appendLine(file, line)
+	return wrap("write log", path, errors.Join(err, file.Close()))
+}
+
+// appendLine begins a new line if the last one is open.
+func appendLine(file *os.File, line string) error {
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return fs.ErrInvalid
+	}
+	last := []byte{'\n'}
+	if info.Size() > 0 {
+		if _, err := file.ReadAt(last, info.Size()-1); err != nil {
+			return err
+		}
+	}
+	if last[0] != '\n' {
+		line = "\n" + line
+	}
+	_, err = file.WriteString(line + "\n")
+	return err
 }

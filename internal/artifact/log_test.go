@@ -139,3 +139,47 @@ func TestLogGoesOnWhenTheActionRemovedItsDirectory(t *testing.T) {
 		t.Errorf("lost %d, %v", log.Lost(), err)
 	}
 }
+
+func TestNoteBeginsALineOfItsOwn(t *testing.T) {
+	t.Parallel()
+	for before, want := range map[string]string{"": "note\n", "a\n": "a\nnote\n", "a": "a\nnote\n"} {
+		attempt := newAttempt(t)
+		put(t, attempt.LogPath(attune.Stderr), before)
+		if err := attempt.Note(attune.Stderr, "note"); err != nil {
+			t.Error(err)
+		}
+		if got, err := os.ReadFile(attempt.LogPath(attune.Stderr)); string(got) != want || err != nil {
+			t.Errorf("after %q: %q, %v", before, got, err)
+		}
+	}
+}
+
+func TestNoteAndResultLeaveAloneWhatAnActionPutInTheirPlace(t *testing.T) {
+	t.Parallel()
+	victim := filepath.Join(t.TempDir(), "victim")
+	put(t, victim, "untouched")
+	for _, plant := range []func(path string) error{
+		func(path string) error { return os.Symlink(victim, path) },
+		func(path string) error { return syscall.Mkfifo(path, 0o600) },
+	} {
+		attempt := newAttempt(t)
+		temporary := filepath.Join(filepath.Dir(attempt.LogPath(attune.Stderr)), "."+artifact.ResultFile+".new")
+		if err := errors.Join(plant(attempt.LogPath(attune.Stderr)), plant(temporary)); err != nil {
+			t.Fatal(err)
+		}
+		if err := attempt.Note(attune.Stderr, "note"); err == nil {
+			t.Error("the note was written somewhere")
+		}
+		if err := attempt.WriteResult([]byte("{}")); err != nil {
+			t.Error(err)
+		}
+		if result, _, err := attempt.Open(artifact.ResultFile); err != nil {
+			t.Error(err)
+		} else if err := result.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if got, err := os.ReadFile(victim); string(got) != "untouched" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+}

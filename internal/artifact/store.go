@@ -73,7 +73,7 @@ func (s *Store) List(executionID int64) ([]attune.Artifact, error) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, found...)
+		all = append(all, found.Artifacts...)
 	}
 	return all, nil
 }

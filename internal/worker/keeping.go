@@ -3,6 +3,7 @@ package worker
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 
 	"github.com/attune-automation/attune"
@@ -14,6 +15,7 @@ import (
 // keeping is what is kept of one attempt: its bounded logs, its result, its files. A disk that fails costs what can't
 // be written, never the execution's end.
 type keeping struct {
+	log            *slog.Logger
 	attempt        *artifact.Attempt // nil if its directory can't be made
 	stdoutLog      *artifact.Log
 	stderrLog      *artifact.Log
@@ -23,7 +25,7 @@ type keeping struct {
 // openArtifacts returns a keeping in any case; the error says what of it keeps nothing.
 func (w *Worker) openArtifacts(a execution.Assignment) (*keeping, error) {
 	attempt, err := w.deps.Artifacts.Create(a.ID, a.Attempt)
-	k := &keeping{attempt: attempt}
+	k := &keeping{attempt: attempt, log: w.log.With("execution", a.ID)}
 	var errOut, errErr error
 	k.stdoutLog, errOut = openLog(attempt, attune.Stdout, err)
 	k.stderrLog, errErr = openLog(attempt, attune.Stderr, err)
@@ -65,7 +67,8 @@ func (k *keeping) close(o *attune.Outcome) error {
 	return errors.Join(fault, k.attempt.WriteResult(o.Result))
 }
 
-// collect writes the trace and lists what the attempt left.
+// collect writes the trace and lists what the attempt left. What of it is no artifact is told, also in the attempt's own
+// log, for who ran it.
 func (k *keeping) collect(steps *trace) ([]attune.Artifact, error) {
 	if k.attempt == nil {
 		return nil, nil
@@ -75,8 +78,13 @@ func (k *keeping) collect(steps *trace) ([]attune.Artifact, error) {
 		fault = k.attempt.WriteTrace(document)
 	}
 	left, err := k.attempt.List()
-	if err != nil {
-		return left, errors.Join(fault, fmt.Errorf("list artifacts: %w", err))
+	if loss := left.Loss(); loss != "" && err == nil {
+		k.log.Warn("files are not kept", "files", loss)
+		fault = errors.Join(fault, k.attempt.Note(attune.Stderr, "attune: "+loss))
+		left, err = k.attempt.List() // the log has grown
 	}
-	return left, fault
+	if err != nil {
+		return left.Artifacts, errors.Join(fault, fmt.Errorf("list artifacts: %w", err))
+	}
+	return left.Artifacts, fault
 }
