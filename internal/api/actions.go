@@ -43,7 +43,7 @@ type actionAnswer struct {
 func (a *API) listActions(ctx context.Context, in *listActionsInput) (*actionList, error) {
 	stored, err := a.cfg.Store.Read().Actions(ctx, in.Pack)
 	if err != nil {
-		return nil, a.problem("list actions", err)
+		return nil, a.problem(ctx, "list actions", err)
 	}
 	answer := &actionList{}
 	answer.Body.Items = make([]attune.Action, len(stored))
@@ -56,11 +56,11 @@ func (a *API) listActions(ctx context.Context, in *listActionsInput) (*actionLis
 func (a *API) getAction(ctx context.Context, in *oneAction) (*actionAnswer, error) {
 	ref, err := attune.ParseRef(in.Ref)
 	if err != nil {
-		return nil, a.problem("get an action", err)
+		return nil, a.problem(ctx, "get an action", err)
 	}
 	stored, err := a.cfg.Store.Read().Action(ctx, ref)
 	if err != nil {
-		return nil, a.problem("get an action", err)
+		return nil, a.problem(ctx, "get an action", err)
 	}
 	return &actionAnswer{Body: stored.Action}, nil
 }

@@ -73,13 +73,13 @@ func (a *API) listExecutions(ctx context.Context, in *listExecutionsInput) (*exe
 	if in.Cursor != "" {
 		before, err := strconv.ParseInt(in.Cursor, 10, 64)
 		if err != nil {
-			return nil, a.problem("list executions", invalidField("query.cursor", "not a cursor that a list has given"))
+			return nil, a.problem(ctx, "list executions", invalidField("query.cursor", "not a cursor that a list has given"))
 		}
 		filter.Before = before
 	}
 	rows, err := a.cfg.Store.Read().Executions(ctx, filter)
 	if err != nil {
-		return nil, a.problem("list executions", err)
+		return nil, a.problem(ctx, "list executions", err)
 	}
 	page := &executionPage{}
 	if len(rows) > in.Limit {
@@ -88,7 +88,7 @@ func (a *API) listExecutions(ctx context.Context, in *listExecutionsInput) (*exe
 		page.Body.NextCursor = &next
 	}
 	page.Body.Items, err = a.views(ctx, rows)
-	return page, a.problem("list executions", err)
+	return page, a.problem(ctx, "list executions", err)
 }
 
 // views are executions as clients see them, with what they wait for.
@@ -132,7 +132,7 @@ func (a *API) getExecution(ctx context.Context, in *getExecutionInput) (*executi
 	const doing = "get an execution"
 	wait, err := parseWait(in.Wait)
 	if err != nil {
-		return nil, a.problem(doing, err)
+		return nil, a.problem(ctx, doing, err)
 	}
 	waiting, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
@@ -144,10 +144,10 @@ func (a *API) getExecution(ctx context.Context, in *getExecutionInput) (*executi
 		}
 	}
 	if err != nil {
-		return nil, a.problem(doing, err)
+		return nil, a.problem(ctx, doing, err)
 	}
 	answer, err := a.view(ctx, row)
-	return answer, a.problem(doing, err)
+	return answer, a.problem(ctx, doing, err)
 }
 
 func parseWait(text string) (time.Duration, error) {
@@ -164,10 +164,10 @@ func parseWait(text string) (time.Duration, error) {
 func (a *API) cancelExecution(ctx context.Context, in *ExecutionPath) (*executionAnswer, error) {
 	row, err := a.cfg.Executions.Cancel(ctx, in.ID, "a user")
 	if err != nil {
-		return nil, a.problem("cancel an execution", err)
+		return nil, a.problem(ctx, "cancel an execution", err)
 	}
 	answer, err := a.view(ctx, row)
-	return answer, a.problem("cancel an execution", err)
+	return answer, a.problem(ctx, "cancel an execution", err)
 }
 
 func (a *API) deleteExecution(ctx context.Context, in *ExecutionPath) (*struct{}, error) {
@@ -188,7 +188,7 @@ func (a *API) deleteExecution(ctx context.Context, in *ExecutionPath) (*struct{}
 		return err
 	})
 	if err != nil {
-		return nil, a.problem("delete an execution", err)
+		return nil, a.problem(ctx, "delete an execution", err)
 	}
 	for _, worker := range workers {
 		if err := a.deleteFiles(worker, in.ID); err != nil {

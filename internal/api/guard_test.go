@@ -2,6 +2,8 @@ package api_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -49,5 +51,21 @@ func TestHandlerThatPanicsIsAnsweredForAndLoggedOnce(t *testing.T) {
 	}
 	if n := strings.Count(log.String(), "a fault of ours"); n != 1 || strings.Count(log.String(), "\n") != 1 {
 		t.Errorf("logged %d times: %s", n, &log)
+	}
+}
+
+func TestServerThatStopsSaysSoWhateverStopsIt(t *testing.T) {
+	t.Parallel()
+	_, operations := newDeafServer(t)
+	for _, path := range []string{"/api/v1/executions/1?wait=30s", "/api/v1/executions/1/logs/stdout?follow=1"} {
+		ctx, stop := context.WithCancelCause(context.Background())
+		request := httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil)
+		request.Header.Set("Authorization", "Bearer "+token)
+		answer := httptest.NewRecorder()
+		stop(errors.New("interrupt"))
+		operations.Handler().ServeHTTP(answer, request)
+		if answer.Code != 503 || !strings.Contains(answer.Body.String(), "the server is stopping") || answer.Header().Get("Retry-After") == "" {
+			t.Errorf("%s: %d %s", path, answer.Code, answer.Body)
+		}
 	}
 }

@@ -29,11 +29,11 @@ func (a *API) getLog(ctx context.Context, in *getLogInput) (*huma.StreamResponse
 		row, err = a.await(ctx, in.ID, func(row store.ExecutionRow) bool { return row.Status.Final() || begun(row, in.Attempt) })
 	}
 	if err != nil {
-		return nil, a.problem(doing, err)
+		return nil, a.problem(ctx, doing, err)
 	}
 	log, err := a.findLog(ctx, row, in)
 	if err != nil {
-		return nil, a.problem(doing, err)
+		return nil, a.problem(ctx, doing, err)
 	}
 	return &huma.StreamResponse{Body: func(answer huma.Context) {
 		begin(answer)

@@ -48,11 +48,11 @@ func (a *API) listArtifacts(ctx context.Context, in *ExecutionPath) (*artifactLi
 	const doing = "list artifacts"
 	row, err := a.cfg.Store.Read().Execution(ctx, in.ID)
 	if err != nil {
-		return nil, a.problem(doing, err)
+		return nil, a.problem(ctx, doing, err)
 	}
 	stored, err := a.cfg.Store.Read().Artifacts(ctx, in.ID)
 	if err != nil {
-		return nil, a.problem(doing, err)
+		return nil, a.problem(ctx, doing, err)
 	}
 	answer := &artifactList{}
 	answer.Body.Items = []attune.Artifact{}
@@ -62,11 +62,11 @@ func (a *API) listArtifacts(ctx context.Context, in *ExecutionPath) (*artifactLi
 	if row.Status.Live() { // the rows of this attempt come with its end
 		files, err := a.attempt(row.Worker, row.ID, row.Attempt)
 		if err != nil {
-			return nil, a.problem(doing, err)
+			return nil, a.problem(ctx, doing, err)
 		}
 		present, err := files.List()
 		if err != nil {
-			return nil, a.problem(doing, err)
+			return nil, a.problem(ctx, doing, err)
 		}
 		answer.Body.Items = append(answer.Body.Items, present.Artifacts...)
 	}
@@ -89,7 +89,7 @@ func (a *API) getArtifact(ctx context.Context, in *getArtifactInput) (*huma.Stre
 	const doing = "open an artifact"
 	content, found, err := a.openArtifact(ctx, in)
 	if err != nil {
-		return nil, a.problem(doing, err)
+		return nil, a.problem(ctx, doing, err)
 	}
 	return &huma.StreamResponse{Body: func(answer huma.Context) {
 		defer func() { _ = content.Close() }() // read only

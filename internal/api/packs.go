@@ -58,7 +58,7 @@ type onePack struct {
 func (a *API) listPacks(ctx context.Context, _ *struct{}) (*packList, error) {
 	installed, err := a.cfg.Store.Read().Packs(ctx)
 	if err != nil {
-		return nil, a.problem("list packs", err)
+		return nil, a.problem(ctx, "list packs", err)
 	}
 	answer := &packList{}
 	answer.Body.Items = append([]attune.Pack{}, installed...)
@@ -68,7 +68,7 @@ func (a *API) listPacks(ctx context.Context, _ *struct{}) (*packList, error) {
 func (a *API) getPack(ctx context.Context, in *onePack) (*packAnswer, error) {
 	p, err := a.cfg.Store.Read().Pack(ctx, in.Ref)
 	if err != nil {
-		return nil, a.problem("get a pack", err)
+		return nil, a.problem(ctx, "get a pack", err)
 	}
 	return &packAnswer{Body: p}, nil
 }
@@ -81,14 +81,14 @@ func (a *API) installPack(ctx context.Context, in *installInput) (*packAnswer, e
 	const doing = "install a pack"
 	loaded, archive, err := pack.Load(in.RawBody)
 	if err != nil {
-		return nil, a.problem(doing, err)
+		return nil, a.problem(ctx, doing, err)
 	}
 	if loaded.Ref == corePack {
-		return nil, a.problem(doing, attune.Errorf(attune.CodeConflict,
+		return nil, a.problem(ctx, doing, attune.Errorf(attune.CodeConflict,
 			"the pack core comes with Attune itself: give this one another ref"))
 	}
 	if err := install(ctx, a.cfg.Store, loaded, archive); err != nil {
-		return nil, a.problem(doing, err)
+		return nil, a.problem(ctx, doing, err)
 	}
 	return a.getPack(ctx, &onePack{Ref: loaded.Ref})
 }
@@ -116,11 +116,11 @@ func install(ctx context.Context, db *store.Store, p *pack.Pack, archive []byte)
 
 func (a *API) removePack(ctx context.Context, in *onePack) (*struct{}, error) {
 	if in.Ref == corePack {
-		return nil, a.problem("remove a pack", attune.Errorf(attune.CodeConflict,
+		return nil, a.problem(ctx, "remove a pack", attune.Errorf(attune.CodeConflict,
 			"the pack core comes with Attune itself and stays"))
 	}
 	err := a.cfg.Store.Write(ctx, func(q *store.Queries) error { return q.DeletePack(ctx, in.Ref) })
-	return nil, a.problem("remove a pack", err)
+	return nil, a.problem(ctx, "remove a pack", err)
 }
 
 // EnsureCore installs the core pack that this binary holds, unless it is there already.

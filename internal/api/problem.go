@@ -13,27 +13,31 @@ import (
 	"github.com/attune-automation/attune/internal/store"
 )
 
-// retrySeconds is when a client that met a busy database may come back.
+// retrySeconds is when a client that met a busy database, or a server that stops, may come back.
 const retrySeconds = 2
 
 // problem turns an error into the problem document (RFC 9457) that a client gets. Our own errors are logged and told
 // in general terms only: their text may hold what is not for everybody.
-func (a *API) problem(doing string, err error) error {
+func (a *API) problem(ctx context.Context, doing string, err error) error {
 	var known *attune.Error
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &known) && statusOf(known.Code) != http.StatusInternalServerError:
 		return describe(statusOf(known.Code), known.Message, known.Details)
+	case errors.Is(ctx.Err(), context.Canceled): // or the client has gone and reads no answer
+		return tryAgain("the server is stopping")
 	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		a.log.Warn("request refused", "doing", doing, "error", err)
-		busy := describe(http.StatusServiceUnavailable, "the database is busy or away: try again", nil)
-		return huma.ErrorWithHeaders(busy, http.Header{"Retry-After": {strconv.Itoa(retrySeconds)}})
-	case errors.Is(err, context.Canceled):
-		return describe(http.StatusServiceUnavailable, "the request has ended", nil)
+		return tryAgain("the database is busy or away: try again")
 	}
 	a.log.Error("request failed", "doing", doing, "error", err)
 	return describe(http.StatusInternalServerError, "the server failed to "+doing+": its log says why", nil)
+}
+
+func tryAgain(message string) error {
+	away := describe(http.StatusServiceUnavailable, message, nil)
+	return huma.ErrorWithHeaders(away, http.Header{"Retry-After": {strconv.Itoa(retrySeconds)}})
 }
 
 func statusOf(code attune.Code) int {

@@ -64,27 +64,27 @@ func (a *API) submitExecution(ctx context.Context, in *submitInput) (*submitted,
 	const doing = "submit an execution"
 	checked, err := a.check(ctx, in.Body)
 	if err != nil {
-		return nil, a.problem(doing, err)
+		return nil, a.problem(ctx, doing, err)
 	}
 	checked.IdempotencyKey = in.IdempotencyKey
 	if checked.RequestDigest, err = in.Body.digest(); err != nil {
-		return nil, a.problem(doing, err)
+		return nil, a.problem(ctx, doing, err)
 	}
 	row, _, err := a.cfg.Executions.Submit(ctx, checked)
 	if err != nil {
-		return nil, a.problem(doing, err)
+		return nil, a.problem(ctx, doing, err)
 	}
 	answer, err := a.accepted(ctx, row)
-	return answer, a.problem(doing, err)
+	return answer, a.problem(ctx, doing, err)
 }
 
 func (a *API) rerunExecution(ctx context.Context, in *ExecutionPath) (*submitted, error) {
 	row, err := a.cfg.Executions.Rerun(ctx, in.ID, a.pin())
 	if err != nil {
-		return nil, a.problem("rerun an execution", err)
+		return nil, a.problem(ctx, "rerun an execution", err)
 	}
 	answer, err := a.accepted(ctx, row)
-	return answer, a.problem("rerun an execution", err)
+	return answer, a.problem(ctx, "rerun an execution", err)
 }
 
 func (a *API) accepted(ctx context.Context, row store.ExecutionRow) (*submitted, error) {

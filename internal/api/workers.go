@@ -80,7 +80,7 @@ type workerAnswer struct {
 func (a *API) listWorkers(ctx context.Context, _ *struct{}) (*workerList, error) {
 	rows, err := a.cfg.Store.Read().Workers(ctx)
 	if err != nil {
-		return nil, a.problem("list workers", err)
+		return nil, a.problem(ctx, "list workers", err)
 	}
 	answer := &workerList{}
 	answer.Body.Items = make([]attune.Worker, len(rows))
@@ -93,7 +93,7 @@ func (a *API) listWorkers(ctx context.Context, _ *struct{}) (*workerList, error)
 func (a *API) getWorker(ctx context.Context, in *oneWorker) (*workerAnswer, error) {
 	row, err := findWorker(ctx, a.cfg.Store.Read(), in.Worker)
 	if err != nil {
-		return nil, a.problem("get a worker", err)
+		return nil, a.problem(ctx, "get a worker", err)
 	}
 	return &workerAnswer{Body: row.Worker}, nil
 }
@@ -131,7 +131,7 @@ func (a *API) changeWorker(ctx context.Context, in *oneWorker, change workerChan
 		return err
 	})
 	if err != nil {
-		return nil, a.problem(change.verb+" a worker", err)
+		return nil, a.problem(ctx, change.verb+" a worker", err)
 	}
 	return answer, nil
 }
