@@ -68,7 +68,7 @@ func (a *API) settings() huma.Config {
 	settings := huma.DefaultConfig("Attune", a.cfg.Version)
 	settings.OpenAPIPath, settings.DocsPath, settings.SchemasPath = "", "", ""
 	settings.CreateHooks = nil
-	settings.Formats = map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat}
+	settings.Formats = map[string]huma.Format{"application/json": exactJSON(), "json": exactJSON()}
 	settings.RejectUnknownQueryParameters = true
 	settings.Transformers = []huma.Transformer{plainProblem}
 	settings.Info.Description = "Runs automation actions, and keeps what came of them."

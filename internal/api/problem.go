@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"strconv"
 
@@ -91,29 +92,53 @@ func invalidField(place, message string) error {
 }
 
 // strictInput gives malformed input the status that all wrong input has.
-func strictInput(ctx huma.Context, next func(huma.Context)) { next(inputStatus{ctx}) }
+func strictInput(ctx huma.Context, next func(huma.Context)) {
+	next(&inputStatus{exchange: ctx, body: &body{Reader: ctx.BodyReader()}})
+}
 
 // exchange is a huma.Context under a name that leaves its method Context in sight when it is embedded.
 type exchange = huma.Context
 
-type inputStatus struct{ exchange }
+type inputStatus struct {
+	exchange
+	body *body
+}
 
-// SetStatus sets 422 for 400.
-func (c inputStatus) SetStatus(status int) {
-	if status == http.StatusBadRequest {
-		status = http.StatusUnprocessableEntity
+// body remembers that it could not be read: chunks that are none, or a client that has gone.
+type body struct {
+	io.Reader
+	broken bool
+}
+
+// Read reads on.
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	b.broken = b.broken || err != nil && !errors.Is(err, io.EOF)
+	return n, err
+}
+
+// BodyReader returns the request's body.
+func (c *inputStatus) BodyReader() io.Reader { return c.body }
+
+// SetStatus sets 422 for 400, and for the 500 that huma has for a body that can't be read.
+func (c *inputStatus) SetStatus(status int) { c.exchange.SetStatus(c.statusFor(status)) }
+
+func (c *inputStatus) statusFor(status int) int {
+	if status == http.StatusBadRequest || status == http.StatusInternalServerError && c.body.broken {
+		return http.StatusUnprocessableEntity
 	}
-	c.exchange.SetStatus(status)
+	return status
 }
 
 // plainProblem completes huma's own problem documents. The faulty values are left out: they may be secret.
-func plainProblem(_ huma.Context, _ string, answer any) (any, error) {
+func plainProblem(ctx huma.Context, _ string, answer any) (any, error) {
 	model, ok := answer.(*huma.ErrorModel)
 	if !ok {
 		return answer, nil
 	}
-	if model.Status == http.StatusBadRequest {
-		model.Status, model.Title = http.StatusUnprocessableEntity, http.StatusText(http.StatusUnprocessableEntity)
+	if input, ok := ctx.(*inputStatus); ok {
+		model.Status = input.statusFor(model.Status)
+		model.Title = http.StatusText(model.Status)
 	}
 	for _, e := range model.Errors {
 		e.Value = nil

@@ -1,9 +1,11 @@
 package api_test
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -41,6 +43,9 @@ func TestWrongSubmissionsNameTheFieldAndStoreNothing(t *testing.T) {
 		{`{"action":"core.echo","parameters":{"message":"x"},"env":{"A":1}}`, 422, `"location":"body.env.A"`},
 		{`{"action":"core.echo","parameters":{"message":"x"},"timeout_seconds":0}`, 422, `"location":"body.timeout_seconds"`},
 		{`{"action":"core.echo","parameters":{"message":"x"},"timeout_seconds":1e300}`, 422, `"location":"body.timeout_seconds"`},
+		{`{"action":"core.echo","parameters":{"message":"x"},"timeout_seconds":1e400}`, 422, `"location":"body.timeout_seconds"`},
+		{`{"action":"core.echo","parameters":{"message":1e400}}`, 422, `"location":"body.parameters.message"`},
+		{`{"script":{"name":"a.sh","content":""},"parameters":{"any":[1e401]}}`, 422, `"location":"body.parameters.any[0]"`},
 		{`{"action":"core.echo","parameters":{"message":"x"},"context":{"x":"` + strings.Repeat("x", 1<<20) + `"}}`, 422, `"location":"body.context"`},
 		{`{"script":{"name":"a.rb","content":"x"}}`, 422, ".py"},
 		{`{"script":{"name":"","content":"x"}}`, 422, `"location":"body.script.name"`},
@@ -82,6 +87,40 @@ func TestSubmittedIsStoredAsGiven(t *testing.T) {
 	if string(row.Parameters) != `{"message":"a\u0000b"}` || string(row.Env) != `{"TZ":"UTC"}` ||
 		string(row.Context) != `{"n":12345678901234567890}` || row.Timeout != 1500*time.Millisecond || !row.Trace {
 		t.Errorf("%s %s %s %v %v", row.Parameters, row.Env, row.Context, row.Timeout, row.Trace)
+	}
+}
+
+func TestNumbersKeepTheirDigits(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	const numbers = `{"any":[1e400,1.10,12345678901234567890123]}`
+	e := s.submit(client.Submission{Script: &client.Script{Name: "a.sh", Content: "true"}, Parameters: json.RawMessage(numbers)})
+	if string(e.Parameters) != numbers {
+		t.Errorf("%s", e.Parameters)
+	}
+}
+
+func TestBrokenBodyIsWrongInput(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	connection, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(s.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connection.Close()
+	_, err = fmt.Fprintf(connection, "POST /api/v1/executions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n"+
+		"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n", token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.ReadResponse(bufio.NewReader(connection), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	var p problem
+	if err := json.NewDecoder(answer.Body).Decode(&p); err != nil || answer.StatusCode != 422 || p.Status != 422 {
+		t.Errorf("%d %+v %v", answer.StatusCode, p, err)
 	}
 }
 
