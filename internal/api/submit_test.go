@@ -14,6 +14,7 @@ import (
 
 	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/client"
+	"github.com/attune-automation/attune/internal/pack"
 )
 
 func TestWrongSubmissionsNameTheFieldAndStoreNothing(t *testing.T) {
@@ -87,6 +88,20 @@ func TestSubmittedIsStoredAsGiven(t *testing.T) {
 	if string(row.Parameters) != `{"message":"a\u0000b"}` || string(row.Env) != `{"TZ":"UTC"}` ||
 		string(row.Context) != `{"n":12345678901234567890}` || row.Timeout != 1500*time.Millisecond || !row.Trace {
 		t.Errorf("%s %s %s %v %v", row.Parameters, row.Env, row.Context, row.Timeout, row.Trace)
+	}
+}
+
+func TestTimeoutsHaveTheBoundsThatActionsHave(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	const body = `{"action":"core.noop","timeout_seconds":%v}`
+	for _, seconds := range []float64{pack.MinTimeoutSeconds, pack.MaxTimeoutSeconds} {
+		if status, text := s.send(http.MethodPost, "/api/v1/executions", fmt.Sprintf(body, seconds)); status != 201 {
+			t.Errorf("%v: %d %s", seconds, status, text)
+		}
+	}
+	for _, seconds := range []float64{pack.MinTimeoutSeconds * 0.999, pack.MaxTimeoutSeconds + 1} {
+		s.wantProblem(http.MethodPost, "/api/v1/executions", fmt.Sprintf(body, seconds), 422, "body.timeout_seconds")
 	}
 }
 

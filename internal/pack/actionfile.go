@@ -7,8 +7,11 @@ import (
 	"github.com/attune-automation/attune"
 )
 
-// maxTimeoutSeconds is 30 days: what takes longer is a service.
-const maxTimeoutSeconds = 30 * 24 * 60 * 60
+// Bounds of a timeout, an action's own and an execution's: a millisecond and 365 days.
+const (
+	MinTimeoutSeconds = 0.001
+	MaxTimeoutSeconds = 365 * 24 * 60 * 60
+)
 
 // actionFile is an action while its file is read.
 type actionFile struct {
@@ -136,8 +139,8 @@ func (a *actionFile) readRuntime(f field) {
 
 func (a *actionFile) readTimeout(f field) {
 	if seconds, ok := f.value.number64(); ok {
-		if seconds <= 0 || seconds > maxTimeoutSeconds {
-			f.value.fail("want more than 0 and at most %d seconds", maxTimeoutSeconds)
+		if seconds < MinTimeoutSeconds || seconds > MaxTimeoutSeconds {
+			f.value.fail("want %v to %d seconds: a millisecond to 365 days", MinTimeoutSeconds, MaxTimeoutSeconds)
 			return
 		}
 		a.action.TimeoutSeconds = seconds
