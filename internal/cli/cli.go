@@ -18,6 +18,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/attune-automation/attune/internal/config"
 )
 
 // Process is what a command gets from its process.
@@ -34,7 +36,8 @@ type Process struct {
 type app struct {
 	Process
 	flags  globals
-	output *output // what Stdout is, with the error that ended it
+	config *config.Config // what loadConfig has read; nil before
+	output *output        // what Stdout is, with the error that ended it
 }
 
 // globals are the flags that every command takes.

@@ -111,9 +111,10 @@ func (a *app) loadConfig() (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	return config.Load(config.Source{
+	a.config, err = config.Load(config.Source{
 		File: a.flags.config, DataDir: a.flags.dataDir, Environ: a.Environ, HostName: host, WorkerName: a.flags.workerName,
 	})
+	return a.config, err
 }
 
 // commandLogger is for commands, whose own words are enough unless something is wrong.

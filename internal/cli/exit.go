@@ -48,7 +48,13 @@ func (a *app) exit(err error) int {
 		return exitCancelled
 	}
 	a.complain(err)
-	return exitFor(err)
+	status := exitFor(err)
+	if status == exitInternal && a.config != nil {
+		if advice := dataDirAdvice(a.config); advice != "" {
+			_, _ = fmt.Fprintf(a.Stderr, "  %s\n", advice) // nowhere is left to say that it failed
+		}
+	}
+	return status
 }
 
 // exitCutOff is exit for a command whose output was cut off by fault.
