@@ -32,6 +32,7 @@ type Config struct {
 // Client calls the API of one server. It is safe for concurrent use.
 type Client struct {
 	base     string
+	shown    string // base without its password
 	token    string
 	http     *http.Client
 	answered atomic.Int64 // when the server answered last, in Unix nanoseconds; 0: never
@@ -48,7 +49,16 @@ func New(cfg Config) *Client {
 	if base == "" {
 		base = "http://attune.internal"
 	}
-	return &Client{base: base, token: cfg.Token, http: &http.Client{Transport: transport}}
+	return &Client{base: base, shown: withoutPassword(base), token: cfg.Token, http: &http.Client{Transport: transport}}
+}
+
+// withoutPassword is an address as it may be shown. Of what is no URL nobody knows where the password stands.
+func withoutPassword(base string) string {
+	u, err := url.Parse(base)
+	if err != nil || u.Host == "" {
+		return "(not shown)"
+	}
+	return u.Redacted()
 }
 
 // Close closes the connections that are not in use.
@@ -158,7 +168,7 @@ func (c *Client) once(ctx context.Context, k call) (*http.Response, error) {
 		err = outer.Err
 	}
 	return nil, attune.Errorf(attune.CodeUnavailable,
-		"can't reach the server at %s: %v: is it running, and is the address right?", c.base, err)
+		"can't reach the server at %s: %v: is it running, and is the address right?", c.shown, err)
 }
 
 func (c *Client) request(ctx context.Context, k call) (*http.Request, error) {
@@ -176,7 +186,8 @@ func (c *Client) request(ctx context.Context, k call) (*http.Request, error) {
 	}
 	request, err := http.NewRequestWithContext(ctx, k.method, target, body)
 	if err != nil {
-		return nil, attune.Errorf(attune.CodeInvalid, "the server's address %q: %v", c.base, err)
+		// The error repeats the address, as far as it goes.
+		return nil, attune.Errorf(attune.CodeInvalid, "the server's address %s is not one: write http://127.0.0.1:7080", c.shown)
 	}
 	for name, values := range k.header {
 		request.Header[name] = values

@@ -165,6 +165,20 @@ func TestUnreachableServerIsNamed(t *testing.T) {
 	}
 }
 
+func TestPasswordOfAnAddressIsNotShown(t *testing.T) {
+	t.Parallel()
+	for _, address := range []string{
+		"http://u:hunter2@127.0.0.1:1", "u:hunter2@127.0.0.1:1", "http://u:hunter2@127.0.0.1:x", "http://u:hunter2@[::1", "ftp://u:hunter2@127.0.0.1",
+	} {
+		c := client.New(client.Config{BaseURL: address})
+		_, err := c.Execution(context.Background(), 1)
+		if err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v", address, err)
+		}
+		c.Close()
+	}
+}
+
 func TestStreamsComeAsWrittenAndBreakVisibly(t *testing.T) {
 	t.Parallel()
 	handler := func(w http.ResponseWriter, _ *http.Request) {

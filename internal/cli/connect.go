@@ -5,11 +5,9 @@ import (
 	"errors"
 	"log/slog"
 	"os"
-	"strings"
 
 	"golang.org/x/term"
 
-	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/client"
 	"github.com/attune-automation/attune/internal/config"
 	"github.com/attune-automation/attune/internal/daemon"
@@ -28,6 +26,9 @@ type connection struct {
 // the handler in this process. With work, this process then is scheduler and worker, too.
 func (a *app) connect(ctx context.Context, work bool) (*connection, error) {
 	if a.flags.server != "" {
+		if err := checkServer(a.flags.server); err != nil {
+			return nil, err
+		}
 		token, err := a.token()
 		if err != nil {
 			return nil, err
@@ -93,17 +94,6 @@ func (a *app) call(ctx context.Context, do func(ctx context.Context, c *connecti
 	}
 	defer func() { err = errors.Join(err, c.close()) }()
 	return do(ctx, c)
-}
-
-func (a *app) token() (string, error) {
-	if a.flags.tokenFile == "" {
-		return a.getenv("ATTUNE_TOKEN"), nil
-	}
-	text, err := os.ReadFile(a.flags.tokenFile)
-	if err != nil {
-		return "", attune.Errorf(attune.CodeInvalid, "--token-file: %v", err)
-	}
-	return strings.TrimSpace(string(text)), nil
 }
 
 func (a *app) loadConfig() (*config.Config, error) {
