@@ -44,6 +44,9 @@ func (a *app) forExecution(use, short string, do func(context.Context, *connecti
 	}
 }
 
+// maxListed is the most that the API lists at once.
+const maxListed = 500
+
 func (a *app) executionList() *cobra.Command {
 	var filter client.Filter
 	var statuses []string
@@ -58,8 +61,8 @@ func (a *app) executionList() *cobra.Command {
 				filter.Statuses = append(filter.Statuses, attune.Status(s))
 			}
 			filter.Action = attune.Ref(action)
-			if filter.Limit < 1 {
-				return usage("--limit must be at least 1")
+			if filter.Limit < 1 || filter.Limit > maxListed {
+				return usage("--limit %d: write a number from 1 to %d, and go on with --cursor", filter.Limit, maxListed)
 			}
 			return a.call(cmd.Context(), func(ctx context.Context, c *connection) error {
 				found, err := c.Executions(ctx, filter)
@@ -77,7 +80,7 @@ func (a *app) executionList() *cobra.Command {
 	set.StringVar(&action, "action", "", "only of this action")
 	set.StringVar(&filter.Pack, "pack", "", "only of this pack")
 	set.StringVar(&filter.Worker, "worker", "", "only on this worker")
-	set.IntVar(&filter.Limit, "limit", 50, "at most so many, up to 500")
+	set.IntVar(&filter.Limit, "limit", 50, fmt.Sprintf("at most so many, up to %d", maxListed))
 	set.StringVar(&filter.Cursor, "cursor", "", "go on where a list ended (next_cursor of -o json)")
 	return cmd
 }
