@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"time"
 
@@ -144,8 +145,10 @@ func (a *app) configCommand() *cobra.Command {
 				if _, err := a.loadConfig(); err != nil {
 					return err
 				}
-				_, err := fmt.Fprintln(a.Stdout, "the configuration is valid")
-				return err
+				return a.show(map[string]bool{"valid": true}, func(w io.Writer) error {
+					_, err := fmt.Fprintln(w, "the configuration is valid")
+					return err
+				})
 			},
 		},
 	)
