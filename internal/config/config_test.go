@@ -115,7 +115,14 @@ func TestFaultsNamePlaceAndWhatIsRight(t *testing.T) {
 		"server: {listen: nonsense}\n":                   {"is not an address"},
 		"worker: {name: Web}\n":                          {"not a worker name"},
 		"worker: {worker_type: remote}\n":                {"not supported in this version"},
-		"worker: {labels: [a]}\n":                        {"must be one value"},
+		"worker: {labels: [a]}\n":                        {"attune.yaml:1:18", "must be a mapping, like {zone: eu"},
+		"worker: {labels: {\"\": x}}\n":                  {"a label without a name"},
+		"foo: 1\n":                                       {"attune.yaml:1:1", "foo: there is no such section: write one of"},
+		"wroker:\n":                                      {"there is no such section: did you mean worker?"},
+		"listen: 127.0.0.1:1\n":                          {"did you mean the key listen in server?"},
+		"log: {level: &l debug, format: *l}\n":           {"attune.yaml:1:14", "auto, text, json"},
+		"database: {url: \"sqlite::memory:\"}\n":         {"write sqlite:PATH, a file's path"},
+		"database: {url: \"sqlite:a.db?mode=ro\"}\n":     {"write sqlite:PATH, a file's path"},
 		"worker: {trace: maybe}\n":                       {"neither true nor false"},
 		"worker: {kill_grace: soon}\n":                   {"not a duration"},
 		"worker: {max_output_bytes: 3}\n":                {"out of bounds"},
@@ -140,6 +147,14 @@ func TestFaultsNamePlaceAndWhatIsRight(t *testing.T) {
 		if strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q: the password is in %q", file, err)
 		}
+	}
+}
+
+func TestAliasesStandForWhatTheyName(t *testing.T) {
+	t.Parallel()
+	c, err := load(t, "worker: {name: &n here, host: *n, labels: &l {zone: *n}}\nlog: {level: debug}\n")
+	if err != nil || c.Worker.Host != "here" || c.Worker.Labels["zone"] != "here" {
+		t.Errorf("%+v %v", c.Worker, err)
 	}
 }
 

@@ -193,6 +193,9 @@ func labels(name string, at func(*Config) *map[string]string) key {
 		},
 		special: func(c *Config, v value) error {
 			all, err := v.strings()
+			if _, unnamed := all[""]; unnamed {
+				return fmt.Errorf("a label without a name: write {zone: eu, disk: ssd}")
+			}
 			*at(c) = all
 			return err
 		},
@@ -201,6 +204,9 @@ func labels(name string, at func(*Config) *map[string]string) key {
 
 func databaseURL(text string) error {
 	if path, ok := strings.CutPrefix(text, "sqlite:"); ok && path != "" {
+		if path == ":memory:" || strings.Contains(path, "?") || strings.HasPrefix(path, "file:") {
+			return fmt.Errorf("SQLite's own URLs and options are not possible here: write sqlite:PATH, a file's path")
+		}
 		return nil
 	}
 	if strings.HasPrefix(text, "postgres://") || strings.HasPrefix(text, "postgresql://") {

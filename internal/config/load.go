@@ -61,8 +61,12 @@ func (c *Config) applyFile(path string, faults *faults) error {
 	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		faults.add(path, "holds more than one document: keep one")
 	}
-	root := value{document.Content[0], path}
+	root := valueOf(document.Content[0], path)
 	for section := range root.pairs("", faults) {
+		if !isSection(section.name) && !section.value.holdsKeys() {
+			faults.add(section.place(), "%s", unknownSection(section.name))
+			continue
+		}
 		for entry := range section.value.pairs(section.name, faults) {
 			c.applyValue(section.name+"."+entry.name, entry, faults)
 		}
@@ -104,6 +108,9 @@ func (c *Config) applyValue(name string, entry pair, faults *faults) {
 			return k.special(c, entry.value)
 		}
 		text, err := entry.value.scalar()
+		if err != nil && k.special != nil {
+			return fmt.Errorf("must be a mapping, like {zone: eu, disk: ssd}, not a list")
+		}
 		if err != nil {
 			return err
 		}
@@ -175,6 +182,42 @@ func unknown(name, text string) string {
 		return fmt.Sprintf("%s: there is no such key: `attune config show` lists them", name)
 	}
 	return fmt.Sprintf("%s: there is no such key: did you mean %s?", name, nearest)
+}
+
+func isSection(name string) bool { return slices.Contains(sections(), name) }
+
+// sections are the first parts of all keys, in the order of the contract.
+func sections() []string {
+	names := slices.Clone(laterKeys)
+	for _, k := range keys() {
+		names = append(names, k.name)
+	}
+	var found []string
+	for _, name := range names {
+		if section, _, _ := strings.Cut(name, "."); !slices.Contains(found, section) {
+			found = append(found, section)
+		}
+	}
+	return found
+}
+
+// unknownSection says that a section has no effect; what comes nearest may be a section, or a key that lacks its own.
+func unknownSection(name string) string {
+	for _, k := range keys() {
+		if section, key, _ := strings.Cut(k.name, "."); key == name {
+			return fmt.Sprintf("%s: there is no such section: did you mean the key %s in %s?", name, key, section)
+		}
+	}
+	nearest, best := "", len(name)/2+1
+	for _, section := range sections() {
+		if d := distance(name, section); d < best {
+			nearest, best = section, d
+		}
+	}
+	if nearest == "" {
+		return fmt.Sprintf("%s: there is no such section: write one of %s", name, strings.Join(sections(), ", "))
+	}
+	return fmt.Sprintf("%s: there is no such section: did you mean %s?", name, nearest)
 }
 
 // distance is the number of letters to insert, delete or replace that make one word of the other (Levenshtein).

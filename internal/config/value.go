@@ -13,6 +13,14 @@ type value struct {
 	file string
 }
 
+// valueOf follows an alias to what it stands for.
+func valueOf(node *yaml.Node, file string) value {
+	if node.Kind == yaml.AliasNode && node.Alias != nil {
+		node = node.Alias
+	}
+	return value{node, file}
+}
+
 // pair is a key of a mapping and its value.
 type pair struct {
 	name  string
@@ -24,6 +32,9 @@ func (p pair) place() string  { return fmt.Sprintf("%s:%d:%d", p.value.file, p.k
 func (v value) place() string { return fmt.Sprintf("%s:%d:%d", v.file, v.node.Line, v.node.Column) }
 func (v value) null() bool    { return v.node.Kind == yaml.ScalarNode && v.node.Tag == "!!null" }
 func (v value) empty() bool   { return v.node.Kind == yaml.ScalarNode && v.node.Value == "" }
+
+// holdsKeys tells a mapping that is not empty.
+func (v value) holdsKeys() bool { return v.node.Kind == yaml.MappingNode && len(v.node.Content) > 0 }
 
 // pairs walks a mapping. What is no mapping, and keys that come twice, go to faults.
 func (v value) pairs(name string, faults *faults) iter.Seq[pair] {
@@ -41,7 +52,7 @@ func (v value) pairs(name string, faults *faults) iter.Seq[pair] {
 		}
 		seen := map[string]bool{}
 		for i := 0; i+1 < len(v.node.Content); i += 2 {
-			p := pair{v.node.Content[i].Value, v.node.Content[i], value{v.node.Content[i+1], v.file}}
+			p := pair{v.node.Content[i].Value, v.node.Content[i], valueOf(v.node.Content[i+1], v.file)}
 			if seen[p.name] {
 				faults.add(p.place(), "%s stands here twice: keep one", p.name)
 				continue
