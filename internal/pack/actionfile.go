@@ -85,6 +85,11 @@ func (a *actionFile) checkTogether(seen given) {
 	if f, ok := seen.fields["parameter_format"]; ok && a.action.Delivery == attune.DeliverEnv {
 		f.key.warn("parameter_format has no effect with parameter_delivery: env")
 	}
+	if f, ok := seen.fields["runner_type"]; ok {
+		if ending, known := runtimeByEnding(a.action.EntryPoint); known && a.action.Runtime != "" && ending != a.action.Runtime {
+			f.value.warn("the ending of %s says %s: %s is what runs it", a.action.EntryPoint, ending, a.action.Runtime)
+		}
+	}
 	if a.action.Function != "" && a.action.Runtime == attune.RuntimeShell {
 		seen.fields["entry_point"].value.fail("only a Python action can name a function after the colon")
 	}

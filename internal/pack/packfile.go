@@ -30,6 +30,10 @@ func packKeys() []key[*reader] {
 }
 
 func (r *reader) readPack() {
+	if r.files.has("pack.yml") && !r.files.has(packFile) {
+		r.fail(place{file: packFile}, "the file is missing: rename pack.yml to %s", packFile)
+		return
+	}
 	if !r.files.has(packFile) {
 		r.fail(place{file: packFile}, "the file is missing: a pack has it at its root, and it needs at least a ref")
 		return
@@ -72,7 +76,11 @@ func (n node) line(to *string) {
 	if !ok {
 		return
 	}
-	if utf8.RuneCountInString(text) > maxLine || strings.ContainsFunc(text, unicode.IsControl) {
+	if strings.ContainsFunc(text, unicode.IsControl) {
+		n.fail("a line break or another control character: want one line of text")
+		return
+	}
+	if utf8.RuneCountInString(text) > maxLine {
 		n.fail("want one line of at most %d characters", maxLine)
 		return
 	}

@@ -21,6 +21,7 @@ type Pack struct {
 const (
 	packFile   = "pack.yaml"
 	actionsDir = "actions"
+	notAPack   = "this is not a valid pack"
 )
 
 // foreignDirs are those of the original Attune that hold what this program doesn't have.
@@ -38,13 +39,16 @@ func Read(fsys fs.FS) (*Pack, error) {
 	if err != nil {
 		return nil, err
 	}
+	if files.cut { // what is missing may be in the rest
+		return nil, r.err(notAPack)
+	}
 	r.files = files
 	r.readPack()
 	for _, name := range r.actionFiles() {
 		r.readAction(name)
 	}
 	r.checkTree()
-	if err := r.err("this is not a valid pack"); err != nil {
+	if err := r.err(notAPack); err != nil {
 		return nil, err
 	}
 	slices.SortFunc(r.pack.Actions, func(a, b attune.Action) int { return strings.Compare(string(a.Ref), string(b.Ref)) })

@@ -2,6 +2,7 @@ package pack_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -192,6 +193,50 @@ func TestReadRefusesWhatIsNoPack(t *testing.T) {
 	refused(t, fifo, "a pipe", "pipe", "not a regular file")
 	if _, err := pack.Read(os.DirFS(filepath.Join(t.TempDir(), "missing"))); err == nil {
 		t.Error("a missing directory was read")
+	}
+}
+
+func TestNamesThatAreNotUTF8AreNamedAsSuch(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"caf\xe9.txt", "caf\xe9/a.txt"} {
+		dir := t.TempDir()
+		write(t, filepath.Join(dir, "pack.yaml"), goodPack)
+		write(t, filepath.Join(dir, name), "x")
+		root, err := pack.OpenDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = pack.Read(root.FS())
+		if found := detailsOf(t, err); len(found) != 1 || !strings.HasPrefix(found[0].Place, `"caf\xe9`) || !strings.Contains(found[0].Message, "not UTF-8") {
+			t.Errorf("%q: %v", name, found)
+		}
+		if err := root.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestPackThatIsTooLargeLacksNothing(t *testing.T) {
+	t.Parallel()
+	many, large := files(), files()
+	for i := range 10_001 {
+		many[fmt.Sprintf("a/%d", i)] = &fstest.MapFile{}
+	}
+	large["a.bin"] = &fstest.MapFile{Data: make([]byte, 64<<20+1)}
+	for text, fsys := range map[string]fstest.MapFS{"more than 10000 files": many, "more than 64 MiB": large} {
+		_, err := pack.Read(fsys)
+		if found := detailsOf(t, err); len(found) != 1 || !strings.Contains(found[0].Message, text) {
+			t.Errorf("%s: %v", text, found)
+		}
+	}
+}
+
+func TestOtherEndingsAreHintedAt(t *testing.T) {
+	t.Parallel()
+	refused(t, fstest.MapFS{"pack.yml": {Data: []byte(goodPack)}}, "pack.yml", "pack.yaml", "rename pack.yml to pack.yaml")
+	p := mustRead(t, files("actions/a.yaml", action+"runner_type: python\n"))
+	if len(p.Warnings) != 1 || p.Warnings[0].Place != "actions/a.yaml:3:14" || !strings.Contains(p.Warnings[0].Message, "says shell: python is what runs it") {
+		t.Errorf("%v", p.Warnings)
 	}
 }
 

@@ -32,6 +32,7 @@ type tree struct {
 	sizes map[string]int64
 	modes map[string]fs.FileMode // 0644 or 0755
 	dirs  map[string]bool
+	cut   bool // it is too large, and the rest was not looked at
 }
 
 // OpenDir opens a pack's directory so that no link leads out of it; close it after use. Its FS method is for Read and
@@ -64,11 +65,12 @@ func list(fsys fs.FS, r *report) (*tree, error) {
 			return skip(entry)
 		}
 		if entry.IsDir() {
-			t.dirs[name] = true
-			return nil
+			return t.addDir(name, r)
 		}
 		total += t.add(name, entry, r)
-		return checkTotal(r, len(t.sizes), total)
+		err = checkTotal(r, len(t.sizes), total)
+		t.cut = err != nil
+		return err
 	})
 	return t, err
 }
@@ -100,6 +102,16 @@ func leftover(entry fs.DirEntry) bool {
 	}
 	return name == ".git" || name == ".DS_Store" || name == manifestName || strings.HasSuffix(name, "~") ||
 		strings.HasPrefix(name, ".#") || strings.HasPrefix(name, ".") && strings.HasSuffix(name, ".swp")
+}
+
+// addDir takes a directory into the tree. io/fs can't look into one whose name is not UTF-8.
+func (t *tree) addDir(name string, r *report) error {
+	if !utf8.ValidString(name) {
+		r.fail(place{file: fmt.Sprintf("%q", name)}, "%v", checkPath(name))
+		return fs.SkipDir
+	}
+	t.dirs[name] = true
+	return nil
 }
 
 // add takes one file into the tree and returns its size.
@@ -144,12 +156,14 @@ func (t *tree) resolve(name string, entry fs.DirEntry) (fs.FileInfo, error) {
 // checkPath returns an error for a path that not every file system and every archive can hold.
 func checkPath(name string) error {
 	switch {
+	case !utf8.ValidString(name): // first, because such a path is not valid for io/fs either
+		return errors.New("the name is not UTF-8: rename it")
 	case !fs.ValidPath(name) || name == ".":
 		return errors.New("the path is not inside the pack: it is absolute or has .. in it")
 	case len(name) > maxPathBytes:
 		return fmt.Errorf("the path has %d bytes: at most %d are possible", len(name), maxPathBytes)
-	case !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) || strings.Contains(name, `\`):
-		return errors.New("the path must be UTF-8, without control characters and backslashes")
+	case strings.ContainsFunc(name, unicode.IsControl) || strings.Contains(name, `\`):
+		return errors.New("the path must be without control characters and backslashes")
 	}
 	return nil
 }
