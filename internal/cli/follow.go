@@ -38,15 +38,32 @@ func (a *app) follow(ctx context.Context, c *connection, id int64, interrupts <-
 	if err != nil {
 		return err
 	}
-	if err := streams.Wait(); err != nil && a.output.fault() == nil && !readerGone(err) {
-		a.note("output of execution %d: %v", id, err)
-	}
+	a.tellOutput(execution, streams.Wait())
 	err = a.showResult(execution, ended)
 	a.note("%s", statusLine(execution))
 	if err != nil && a.output.fault() == nil {
 		return err
 	}
 	return exitOf(execution.Status) // an output that was cut off is for exit to tell
+}
+
+// tellOutput says why the output of an execution was not all shown.
+func (a *app) tellOutput(e attune.Execution, err error) {
+	switch {
+	case err == nil, a.output.fault() != nil, readerGone(err):
+	case attune.ErrorCode(err) == attune.CodeNotFound && e.StartedAt == nil: // it never began, so it has none
+	default:
+		a.note("output of execution %d: %s", e.ID, messageOf(err))
+	}
+}
+
+// messageOf is what an error says to a user.
+func messageOf(err error) string {
+	var known *attune.Error
+	if errors.As(err, &known) {
+		return known.Message
+	}
+	return err.Error()
 }
 
 // silence is how long an execution may wait before who follows it is told why.
@@ -92,12 +109,30 @@ func (a *app) obey(
 		case asked == 0:
 			a.note("cancelling execution %d: once more to leave at once", id)
 			go a.cancel(ctx, c, id)
-		case c.session != nil:
-			c.session.Kill() // its end is then seen like any other
+		case c.session != nil && asked == 1:
+			c.session.Kill() // its end is then seen like any other, unless it can't be stored
+			go leaveAfter(ctx, c.session.Ended(), leave)
 		default:
 			leave(errLeave)
 			return
 		}
+	}
+}
+
+// lastWord is how long after the worker's end the execution's own may still be seen.
+const lastWord = 2 * time.Second
+
+// leaveAfter leaves when the worker has ended and nothing was heard of the execution since.
+func leaveAfter(ctx context.Context, ended <-chan struct{}, leave context.CancelCauseFunc) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-ended:
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(lastWord):
+		leave(errLeave)
 	}
 }
 
@@ -117,9 +152,6 @@ func (a *app) note(format string, args ...any) {
 
 func copyLog(ctx context.Context, c *client.Client, id int64, stream attune.Stream, w io.Writer) error {
 	log, err := c.Logs(ctx, id, stream, client.LogOptions{Follow: true})
-	if attune.ErrorCode(err) == attune.CodeNotFound {
-		return nil // it never began, so it has none
-	}
 	if err != nil {
 		return err
 	}

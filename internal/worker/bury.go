@@ -66,7 +66,7 @@ func remainsIn(artifacts *artifact.Store, log *slog.Logger) execution.Remains {
 		if err != nil {
 			log.Warn("what a lost attempt has left is not listed", "execution", row.ID, "error", err)
 		}
-		for _, file := range found {
+		for _, file := range found.Artifacts {
 			switch file.Name {
 			case artifact.LogFile(attune.Stdout):
 				stdout.Bytes = file.Bytes
@@ -74,7 +74,7 @@ func remainsIn(artifacts *artifact.Store, log *slog.Logger) execution.Remains {
 				stderr.Bytes = file.Bytes
 			}
 		}
-		return stdout, stderr, found
+		return stdout, stderr, found.Artifacts
 	}
 }
 
