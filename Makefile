@@ -6,8 +6,9 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 
 TEST_TIMEOUT ?= 10m
 FUZZTIME     ?= 20s
+EXECUTIONS   ?= 2000
 
-.PHONY: help build test setup lint lint-selftest tidy-check bench fuzz generate clean
+.PHONY: help build test setup lint lint-selftest tidy-check bench fuzz generate chaos clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -43,6 +44,10 @@ tidy-check: ## go.mod and go.sum are complete, and the modules are what they wer
 
 bench: ## every benchmark
 	$(GO) run ./internal/testserver/with $(GO) test -run '^$$' -bench . -benchmem ./...
+
+chaos: ## the long form of the chaos test: 2,000 executions while everything is killed and restarted
+	CGO_ENABLED=1 ATTUNE_CHAOS_EXECUTIONS=$(EXECUTIONS) $(GO) run ./internal/testserver/with \
+		$(GO) test -race -timeout 60m -count 1 -run '^TestChaos$$' -v ./e2e
 
 fuzz: ## every fuzz target, FUZZTIME=20s each
 	@for package in $$($(GO) list ./...); do \
