@@ -22,6 +22,13 @@ func plain(b *testing.B) string {
 	return path
 }
 
+func commandOf(b *testing.B, path string, env []string, args ...string) *exec.Cmd {
+	b.Helper()
+	cmd := exec.CommandContext(b.Context(), path, args...)
+	cmd.Env = env
+	return cmd
+}
+
 func benchEnv(b *testing.B) []string {
 	b.Helper()
 	return append(os.Environ(), "ATTUNE_DATA_DIR="+b.TempDir(), "ATTUNE__SERVER__LISTEN=127.0.0.1:0")
@@ -32,8 +39,7 @@ func benchEnv(b *testing.B) []string {
 func BenchmarkWarmRun(b *testing.B) {
 	attune, env := plain(b), benchEnv(b)
 	once := func(name string, args ...string) time.Duration {
-		cmd := exec.CommandContext(b.Context(), name, args...)
-		cmd.Env = env
+		cmd := commandOf(b, name, env, args...)
 		begun := time.Now()
 		if out, err := cmd.CombinedOutput(); err != nil {
 			b.Fatalf("%s: %v: %s", name, err, out)
@@ -55,14 +61,13 @@ func BenchmarkIdleMemory(b *testing.B) {
 	attune, env := plain(b), benchEnv(b)
 	for b.Loop() {
 		l := newLog()
-		cmd := exec.CommandContext(b.Context(), attune, "up")
-		cmd.Env, cmd.Stderr = env, l
+		cmd := commandOf(b, attune, env, "up")
+		cmd.Stderr = l
 		if err := cmd.Start(); err != nil {
 			b.Fatal(err)
 		}
 		<-l.ready
-		run := exec.CommandContext(b.Context(), attune, "run", "core.noop")
-		run.Env = env
+		run := commandOf(b, attune, env, "run", "core.noop")
 		if out, err := run.CombinedOutput(); err != nil {
 			b.Fatalf("%v: %s", err, out)
 		}

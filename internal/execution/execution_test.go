@@ -100,9 +100,9 @@ func (b *bench) running() attune.Fence {
 
 func (b *bench) schedule(want int) {
 	b.t.Helper()
-	n, err := b.Schedule(context.Background(), nil)
-	if err != nil || n != want {
-		b.t.Fatalf("placed %d, want %d: %v", n, want, err)
+	round, err := b.Schedule(context.Background(), nil)
+	if err != nil || round.Placed != want {
+		b.t.Fatalf("placed %d, want %d: %v", round.Placed, want, err)
 	}
 }
 
@@ -604,8 +604,8 @@ func TestPlacementThatNoQueueTakesGoesBack(t *testing.T) {
 		if err != nil || got.Status != attune.StatusRequested {
 			t.Errorf("%s %v", got.Status, err)
 		}
-		if n, err := service.Schedule(ctx, nil); err != nil || n != 0 {
-			t.Errorf("placed %d on a worker that has no queue: %v", n, err)
+		if round, err := service.Schedule(ctx, nil); err != nil || round.Placed != 0 {
+			t.Errorf("placed %d on a worker that has no queue: %v", round.Placed, err)
 		}
 	})
 }

@@ -20,13 +20,26 @@ type Reach func(store.WorkerRow) bool
 // ErrPlacing says that another server is placing just now, and may not see what has come since it began.
 var ErrPlacing = errors.New("another server places executions")
 
+// Round is what one call of Schedule has done.
+type Round struct {
+	Placed  int
+	Waiting bool // something waits, due or not, or did before it was placed
+}
+
+// More tells whether there may be more to place at once.
+func (r Round) More() bool { return r.Placed >= placeBatch }
+
 // Schedule places executions that wait on workers with free slots: of each class that some worker suits the heads,
-// oldest first. It returns how many it placed; as many as placeBatch means that there may be more.
-func (s *Service) Schedule(ctx context.Context, reach Reach) (int, error) {
+// oldest first. When nothing waits, it costs one statement.
+func (s *Service) Schedule(ctx context.Context, reach Reach) (Round, error) {
+	classes, err := s.store.Read().WaitingClasses(ctx)
+	if err != nil || len(classes) == 0 {
+		return Round{}, err
+	}
 	// Most wake-ups find nothing to place: looking first keeps them from taking the writer's lock.
-	plan, err := plan(ctx, s.store.Read(), reach)
+	plan, err := plan(ctx, s.store.Read(), classes, reach)
 	if err != nil || len(plan) == 0 {
-		return 0, err
+		return Round{Waiting: true}, err
 	}
 	var messages []broker.Message
 	err = s.store.Write(ctx, func(q *store.Queries) error {
@@ -34,14 +47,11 @@ func (s *Service) Schedule(ctx context.Context, reach Reach) (int, error) {
 		return err
 	})
 	if err != nil {
-		return 0, err
+		return Round{Waiting: true}, err
 	}
 	s.publish(ctx, messages...)
-	return len(messages), nil
+	return Round{Placed: len(messages), Waiting: true}, nil
 }
-
-// More tells whether Schedule, having placed n, may find more to place at once.
-func More(n int) bool { return n >= placeBatch }
 
 func place(ctx context.Context, q *store.Queries, reach Reach) ([]broker.Message, error) {
 	locked, err := q.LockPlacement(ctx)
@@ -51,7 +61,11 @@ func place(ctx context.Context, q *store.Queries, reach Reach) ([]broker.Message
 	if !locked {
 		return nil, ErrPlacing
 	}
-	placements, err := plan(ctx, q, reach)
+	classes, err := q.WaitingClasses(ctx)
+	if err != nil {
+		return nil, err
+	}
+	placements, err := plan(ctx, q, classes, reach)
 	if err != nil {
 		return nil, err
 	}
@@ -89,11 +103,7 @@ type line struct {
 	workers []*candidate
 }
 
-func plan(ctx context.Context, q *store.Queries, reach Reach) ([]placement, error) {
-	classes, err := q.WaitingClasses(ctx)
-	if err != nil || len(classes) == 0 {
-		return nil, err
-	}
+func plan(ctx context.Context, q *store.Queries, classes []string, reach Reach) ([]placement, error) {
 	candidates, err := candidates(ctx, q, reach)
 	if err != nil || len(candidates) == 0 {
 		return nil, err

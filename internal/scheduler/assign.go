@@ -19,7 +19,7 @@ func (s *Scheduler) assign(ctx context.Context) error {
 		case <-s.wake:
 		case <-timer.C:
 		}
-		err := s.place(ctx)
+		waiting, err := s.place(ctx)
 		if errors.Is(err, execution.ErrPlacing) {
 			timer.Reset(turn)
 			continue
@@ -27,30 +27,34 @@ func (s *Scheduler) assign(ctx context.Context) error {
 		if err != nil && ctx.Err() == nil {
 			s.log.Error("placing failed, it is repeated", "error", err)
 		}
-		timer.Reset(s.pause(ctx))
+		timer.Reset(s.pause(ctx, waiting))
 	}
 }
 
 // turn is how long a scheduler leaves the placing to the one that does it, before it sees to what came meanwhile.
 const turn = 10 * time.Millisecond
 
-func (s *Scheduler) place(ctx context.Context) error {
+// place places until nothing more can be, and returns whether anything waits.
+func (s *Scheduler) place(ctx context.Context) (waiting bool, err error) {
 	for {
-		n, err := s.cfg.Executions.Schedule(ctx, s.cfg.Reach)
+		round, err := s.cfg.Executions.Schedule(ctx, s.cfg.Reach)
 		if err != nil {
-			return err
+			return true, err
 		}
-		if n > 0 {
-			s.log.Debug("placed", "executions", n)
+		if round.Placed > 0 {
+			s.log.Debug("placed", "executions", round.Placed)
 		}
-		if !execution.More(n) {
-			return nil
+		if !round.More() {
+			return round.Waiting, nil
 		}
 	}
 }
 
 // pause is the time until the next retry is due, at most poll.
-func (s *Scheduler) pause(ctx context.Context) time.Duration {
+func (s *Scheduler) pause(ctx context.Context, waiting bool) time.Duration {
+	if !waiting {
+		return poll
+	}
 	next, found, err := s.cfg.Store.Read().NextDue(ctx)
 	if err != nil || !found {
 		return poll // place reports an error that lasts

@@ -78,8 +78,8 @@ func silent(y *yard, name string) (store.WorkerRow, attune.Fence) {
 		return err
 	})
 	id := y.submit()
-	if n, err := y.Schedule(context.Background(), func(w store.WorkerRow) bool { return w.ID == row.ID }); n != 1 || err != nil {
-		y.t.Fatal(n, err)
+	if round, err := y.Schedule(context.Background(), func(w store.WorkerRow) bool { return w.ID == row.ID }); round.Placed != 1 || err != nil {
+		y.t.Fatal(round, err)
 	}
 	fence := y.row(id).Fence()
 	y.claim(fence)

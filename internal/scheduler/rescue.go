@@ -13,7 +13,7 @@ import (
 func (s *Scheduler) rescuer() func(context.Context) error {
 	var seenSince time.Time
 	return func(ctx context.Context) error {
-		workers, err := s.cfg.Store.Read().Workers(ctx)
+		workers, err := s.suspects(ctx)
 		if err != nil {
 			seenSince = time.Time{}
 			return err
@@ -34,6 +34,17 @@ func (s *Scheduler) rescuer() func(context.Context) error {
 		}
 		return nil
 	}
+}
+
+// suspects returns the workers to be looked at. Where leases tell, one statement shows that there are none.
+func (s *Scheduler) suspects(ctx context.Context) ([]store.WorkerRow, error) {
+	if s.cfg.Bury == nil {
+		silent, err := s.cfg.Store.Read().AnySilent(ctx)
+		if err != nil || !silent {
+			return nil, err
+		}
+	}
+	return s.cfg.Store.Read().Workers(ctx)
 }
 
 // dead tells whether the worker can't be running any more, although its row says so or rows are still with it.

@@ -17,6 +17,14 @@ func (q *Queries) LockPlacement(ctx context.Context) (bool, error) {
 	return locked, wrap(err, "lock the placement")
 }
 
+// Unsettled tells in one statement whether executions wait to be placed, and whether any is on its way to a worker or
+// being cancelled.
+func (q *Queries) Unsettled(ctx context.Context) (waiting, sent bool, err error) {
+	err = q.row(ctx, `SELECT EXISTS (SELECT 1 FROM execution WHERE status = 'requested'),
+		EXISTS (SELECT 1 FROM execution WHERE status IN ('scheduled', 'canceling'))`).Scan(&waiting, &sent)
+	return waiting, sent, wrap(err, "look for what is not settled")
+}
+
 // WaitingClasses returns the classes of the executions that wait and are due, each once. It jumps from class to class
 // in the index, so its cost is the number of classes and not the number of executions.
 func (q *Queries) WaitingClasses(ctx context.Context) ([]string, error) {

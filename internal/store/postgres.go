@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -120,8 +121,14 @@ func (p postgresServer) open(settings map[string]string) *sql.DB {
 	for name, value := range settings {
 		config.RuntimeParams[name] = value
 	}
-	return stdlib.OpenDB(*config)
+	return stdlib.OpenDB(*config, stdlib.OptionShouldPing(func(_ context.Context, p stdlib.ShouldPingParams) bool {
+		return p.IdleDuration > pingAfter
+	}))
 }
+
+// pingAfter is for how long an idle connection is taken for a good one. Asking each time would double the statements
+// of a server that has nothing to do; one that has gone meanwhile costs an error, which is repeated as any other.
+const pingAfter = 5 * time.Second
 
 // version returns 0 for a database that has no schema yet.
 func (p postgresServer) version(ctx context.Context) (int64, error) {

@@ -170,6 +170,16 @@ func (q *Queries) Workers(ctx context.Context) ([]WorkerRow, error) {
 	return workers, q.addRuntimes(ctx, workers)
 }
 
+// AnySilent tells in one statement whether a worker's lease is over that has not left in good order, or that has
+// executions still.
+func (q *Queries) AnySilent(ctx context.Context) (bool, error) {
+	var silent bool
+	err := q.row(ctx, `SELECT EXISTS (SELECT 1 FROM worker w WHERE w.lease_until < {now}
+		AND (w.status IN ('active', 'draining') OR EXISTS (SELECT 1 FROM execution e
+			WHERE e.worker_id = w.id AND e.status IN ('scheduled', 'running', 'canceling'))))`).Scan(&silent)
+	return silent, wrap(err, "look for silent workers")
+}
+
 // Worker returns one worker.
 func (q *Queries) Worker(ctx context.Context, id int64) (WorkerRow, error) {
 	return q.oneWorker(ctx, `WHERE w.id = $1`, id)

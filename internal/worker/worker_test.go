@@ -135,11 +135,11 @@ func (h *host) submit(name, script, parameters string, change func(*attune.Actio
 // place schedules what waits, and returns how much.
 func (h *host) place() int {
 	h.t.Helper()
-	n, err := h.Schedule(context.Background(), nil)
+	round, err := h.Schedule(context.Background(), nil)
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	return n
+	return round.Placed
 }
 
 // run submits a script and waits for its end.
@@ -287,8 +287,8 @@ func TestLostMessagesAreMadeUpForByThePoll(t *testing.T) {
 	// Another service on the same rows, whose broker reaches nobody: every message of it is lost.
 	deaf := execution.New(execution.Config{Store: h.store, Broker: lossy{}, Logger: slog.New(slog.DiscardHandler)})
 	id := h.submit("a.sh", "sleep 60", `{}`, nil)
-	if n, err := deaf.Schedule(context.Background(), nil); err != nil || n != 1 {
-		t.Fatal(n, err)
+	if round, err := deaf.Schedule(context.Background(), nil); err != nil || round.Placed != 1 {
+		t.Fatal(round, err)
 	}
 	h.untilIs(id, attune.StatusRunning)
 	if _, err := deaf.Cancel(context.Background(), id, "ada"); err != nil {
