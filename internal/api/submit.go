@@ -34,7 +34,7 @@ func (a *API) registerSubmit(operations huma.API) {
 }
 
 type submitInput struct {
-	IdempotencyKey string `header:"Idempotency-Key" maxLength:"255" doc:"the same key with the same request gives the same execution"`
+	IdempotencyKey string `header:"Idempotency-Key" maxLength:"255" pattern:"^[ -~]*$" doc:"the same key with the same request gives the same execution"`
 	Body           submission
 }
 

@@ -49,7 +49,7 @@ func (q *Queries) PutPack(ctx context.Context, p attune.Pack) error {
 		ON CONFLICT (ref) DO UPDATE SET digest = excluded.digest, version = excluded.version, label = excluded.label,
 			description = excluded.description, author = excluded.author, tags = excluded.tags,
 			installed_at = excluded.installed_at`,
-		p.Ref, p.Digest, p.Version, p.Label, p.Description, p.Author, string(tags))
+		p.Ref, p.Digest, clean(p.Version), clean(p.Label), clean(p.Description), clean(p.Author), string(tags))
 	return wrap(err, "store pack %s", p.Ref)
 }
 

@@ -314,3 +314,31 @@ func TestDatabaseIsForItsOwnerAlone(t *testing.T) {
 		}
 	}
 }
+
+func TestAnyTextEndsAnExecution(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		s := db.Open(t)
+		action := storetest.PutAction(t, s, storetest.Action("demo.hello"))
+		worker := storetest.Worker(t, s, "w", 1)
+		id := insert(t, s, action)
+		fence := attune.Fence{ExecutionID: id, Attempt: 1, WorkerID: worker.ID, Incarnation: worker.Incarnation}
+		storetest.Write(t, s, func(ctx context.Context, q *store.Queries) error {
+			if _, err := q.MarkScheduled(ctx, id, worker); err != nil {
+				return err
+			}
+			if _, err := q.MarkRunning(ctx, fence); err != nil {
+				return err
+			}
+			_, err := q.MarkFinished(ctx, fence, attune.StatusRunning, attune.Outcome{
+				Status: attune.StatusFailed, Result: []byte("\"a\\u0000\""),
+				Failure: &attune.Failure{Kind: attune.FailureExit, Message: "NUL \x00 and \xff\xfe"},
+			})
+			return err
+		})
+		row, err := s.Read().Execution(context.Background(), id)
+		if err != nil || row.Error == nil || row.Error.Message != "NUL \uFFFD and \uFFFD" {
+			t.Errorf("%+v %v", row.Error, err)
+		}
+	})
+}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/attune-automation/attune"
@@ -88,7 +89,7 @@ func (q *Queries) MarkRetried(ctx context.Context, f attune.Fence, o attune.Outc
 // MarkCanceling asks the worker of a running execution to end it.
 func (q *Queries) MarkCanceling(ctx context.Context, id int64, by string) (bool, error) {
 	n, err := q.exec(ctx, `UPDATE execution SET status = 'canceling', cancelled_by = $2, published_at = {now}
-		WHERE id = $1 AND status = 'running'`, id, by)
+		WHERE id = $1 AND status = 'running'`, id, clean(by))
 	return n > 0, wrap(err, "cancel execution %d", id)
 }
 
@@ -97,7 +98,7 @@ func (q *Queries) MarkEnded(ctx context.Context, id int64, from, to attune.Statu
 	n, err := q.exec(ctx, `
 		UPDATE execution SET status = $3, finished_at = {now}, cancelled_by = NULLIF($4, ''), error_kind = $5, error_message = $6
 		WHERE id = $1 AND status = $2 AND status IN ('requested', 'scheduled')`,
-		id, string(from), string(to), by, string(why.Kind), why.Message)
+		id, string(from), string(to), clean(by), string(why.Kind), clean(why.Message))
 	return n > 0, wrap(err, "end execution %d", id)
 }
 
@@ -117,7 +118,13 @@ func failureColumns(f *attune.Failure) (kind, message sql.NullString) {
 	if f == nil {
 		return kind, message
 	}
-	return sql.NullString{String: string(f.Kind), Valid: true}, sql.NullString{String: f.Message, Valid: true}
+	return sql.NullString{String: string(f.Kind), Valid: true}, sql.NullString{String: clean(f.Message), Valid: true}
+}
+
+// clean makes a text what every database takes: PostgreSQL refuses NUL and invalid UTF-8, which actions may well put
+// into a message, and no end of an execution may depend on that.
+func clean(text string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
 }
 
 func nullBytes(b json.RawMessage) any {

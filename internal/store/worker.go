@@ -57,7 +57,7 @@ func (q *Queries) RegisterWorker(ctx context.Context, r Registration) (id, incar
 			registered_at = excluded.registered_at, last_heartbeat = excluded.last_heartbeat,
 			lease_until = excluded.lease_until, home = excluded.home
 		RETURNING id, incarnation`,
-		r.Name, r.Type, r.Host, string(labels), r.Slots, r.Exclusive, r.Lease.Microseconds(), r.Home).Scan(&id, &incarnation)
+		r.Name, r.Type, clean(r.Host), string(labels), r.Slots, r.Exclusive, r.Lease.Microseconds(), r.Home).Scan(&id, &incarnation)
 	if err != nil {
 		return 0, 0, wrap(err, "register worker %s", r.Name)
 	}
