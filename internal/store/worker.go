@@ -215,13 +215,12 @@ func (q *Queries) addRuntimes(ctx context.Context, workers []WorkerRow) error {
 	if err != nil {
 		return wrap(err, "list runtimes")
 	}
+	of := map[int64][]attune.Runtime{}
+	for _, c := range all {
+		of[c.worker] = append(of[c.worker], c.Runtime)
+	}
 	for i := range workers {
-		workers[i].Runtimes = []attune.Runtime{}
-		for _, c := range all {
-			if c.worker == workers[i].ID {
-				workers[i].Runtimes = append(workers[i].Runtimes, c.Runtime)
-			}
-		}
+		workers[i].Runtimes = append([]attune.Runtime{}, of[workers[i].ID]...)
 	}
 	return nil
 }
