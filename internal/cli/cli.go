@@ -74,14 +74,14 @@ func (a *app) root() *cobra.Command {
   attune up                              keep a server and a worker running here`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          unknownCommand,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetIn(a.Stdin)
 	root.SetOut(a.Stdout)
 	root.SetErr(a.Stderr)
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", err) })
+	root.SetFlagErrorFunc(flagError)
 	a.globalFlags(root)
 	root.AddCommand(
 		a.runCommand(), a.upCommand(), a.serverCommand(), a.executionCommand(), a.packCommand(), a.actionCommand(), a.workerCommand(),
@@ -189,13 +189,8 @@ func exactArgs(n int, what string) cobra.PositionalArgs {
 // group makes a command that only holds others.
 func group(use, short string, aliases []string, commands ...*cobra.Command) *cobra.Command {
 	g := &cobra.Command{
-		Use: use, Short: short, Aliases: aliases,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usage("`%s` has no command %q: `%s --help` lists them", cmd.CommandPath(), args[0], cmd.CommandPath())
-			}
-			return cmd.Help()
-		},
+		Use: use, Short: short, Aliases: aliases, Args: unknownCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	g.AddCommand(commands...)
 	return g

@@ -83,9 +83,6 @@ func (a *app) complain(err error) {
 			text += "\n  " + d.String()
 		}
 	}
-	if strings.HasPrefix(text, "unknown command") { // the one error that cobra words itself
-		text = strings.SplitN(text, "\n", 2)[0] + ": `attune --help` lists the commands"
-	}
 	_, _ = fmt.Fprintf(a.Stderr, "attune: %s\n", text) // nowhere is left to say that it failed
 }
 
@@ -95,9 +92,6 @@ func exitFor(err error) int {
 		return exitUsage
 	case attune.CodeNotFound, attune.CodeConflict, attune.CodeDenied, attune.CodeNoToken:
 		return exitRefused
-	}
-	if strings.HasPrefix(err.Error(), "unknown command") {
-		return exitUsage
 	}
 	return exitInternal
 }

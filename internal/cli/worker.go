@@ -25,12 +25,7 @@ func (a *app) workerCommand() *cobra.Command {
 	cmd.Long = "`attune worker` alone runs a worker, on PostgreSQL and RabbitMQ, until it is stopped or drained.\n" +
 		"The commands below it show and steer workers."
 	cmd.Flags().StringVar(&a.flags.workerName, "name", "", "the worker's name, instead of worker.name")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if len(args) > 0 {
-			return usage("`attune worker` has no command %q: `attune worker --help` lists them", args[0])
-		}
-		return a.runWorker(cmd.Context())
-	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return a.runWorker(cmd.Context()) }
 	return cmd
 }
 

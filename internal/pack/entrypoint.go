@@ -48,7 +48,7 @@ func (a *actionFile) suggestScript(name string) string {
 			scripts = append(scripts, script)
 		}
 	}
-	if near, ok := nearest(name, scripts); ok {
+	if near, ok := Nearest(name, scripts); ok {
 		return ": did you mean " + near + "?"
 	}
 	return ": add it, or correct the name"

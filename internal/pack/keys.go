@@ -31,7 +31,7 @@ func readKeys[T any](n node, target T, keys []key[T]) given {
 		k, ok := find(keys, f.name())
 		if !ok {
 			f.key.fail("%s", unknown("key", f.name(), offered(keys)))
-			near, _ := nearest(f.name(), offered(keys))
+			near, _ := Nearest(f.name(), offered(keys))
 			k, _ = find(keys, near)
 			seen.meant[k.name] = true
 			continue

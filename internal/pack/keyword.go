@@ -100,7 +100,7 @@ func (s *schemaReader) schema(n node, filled bool) any {
 }
 
 func (s *schemaReader) unknown(name string) string {
-	if near, ok := nearest(name, append(s.names, "secret", "position")); ok {
+	if near, ok := Nearest(name, append(s.names, "secret", "position")); ok {
 		return "unknown keyword \"" + name + "\": did you mean \"" + near + "\"?"
 	}
 	return "unknown keyword \"" + name + "\": known are those of JSON Schema 2020-12 that need no other document"

@@ -7,7 +7,7 @@ import (
 
 // unknown returns the text about a name that is none of known: the nearest one if it may have been meant, else all.
 func unknown(kind, name string, known []string) string {
-	if near, ok := nearest(name, known); ok {
+	if near, ok := Nearest(name, known); ok {
 		return fmt.Sprintf("unknown %s %q: did you mean %q?", kind, name, near)
 	}
 	if len(known) == 0 {
@@ -16,8 +16,8 @@ func unknown(kind, name string, known []string) string {
 	return fmt.Sprintf("unknown %s %q: known are %s", kind, name, strings.Join(known, ", "))
 }
 
-// nearest returns the known name with the fewest edits, unless that is more than a third of the name's length.
-func nearest(name string, known []string) (string, bool) {
+// Nearest returns the known name with the fewest edits, unless that is more than a third of the name's length.
+func Nearest(name string, known []string) (string, bool) {
 	if len(name) > 100 {
 		return "", false
 	}
