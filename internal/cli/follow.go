@@ -23,7 +23,8 @@ var errLeave = errors.New("left")
 func (a *app) follow(ctx context.Context, c *connection, id int64, interrupts <-chan os.Signal) error {
 	ctx, leave := context.WithCancelCause(ctx)
 	defer leave(nil)
-	go a.obey(ctx, c, id, interrupts, leave)
+	over := make(chan struct{})
+	go a.obey(ctx, c, id, over, interrupts, leave)
 	go a.tellWaiting(ctx, c, id)
 	ended := &lastLine{w: a.Stdout}
 	streams := new(errgroup.Group) // each stream goes on when the other one can't be written
@@ -38,7 +39,15 @@ func (a *app) follow(ctx context.Context, c *connection, id int64, interrupts <-
 	if err != nil {
 		return err
 	}
-	a.tellOutput(execution, streams.Wait())
+	close(over)
+	shown := make(chan error, 1)
+	go func() { shown <- streams.Wait() }()
+	select {
+	case <-ctx.Done(): // the reader takes nothing, and the user has waited enough
+		return exitError(exitCancelled)
+	case err := <-shown:
+		a.tellOutput(execution, err)
+	}
 	err = a.showResult(execution, ended)
 	a.note("%s", statusLine(execution))
 	if err != nil && a.output.fault() == nil {
@@ -92,9 +101,9 @@ func (a *app) tellWaiting(ctx context.Context, c *connection, id int64) {
 }
 
 // obey cancels the execution at the first interrupt and leaves at the second. Where this command is itself the worker,
-// leaving means that everything is killed and the row is finished.
+// leaving means that everything is killed and the row is finished. When the execution is over, any interrupt leaves.
 func (a *app) obey(
-	ctx context.Context, c *connection, id int64, interrupts <-chan os.Signal, leave context.CancelCauseFunc,
+	ctx context.Context, c *connection, id int64, over <-chan struct{}, interrupts <-chan os.Signal, leave context.CancelCauseFunc,
 ) {
 	for asked := 0; ; asked++ {
 		select {
@@ -106,6 +115,9 @@ func (a *app) obey(
 			}
 		}
 		switch {
+		case closed(over):
+			leave(errLeave)
+			return
 		case asked == 0:
 			a.note("cancelling execution %d: once more to leave at once", id)
 			go a.cancel(ctx, c, id)
@@ -133,6 +145,15 @@ func leaveAfter(ctx context.Context, ended <-chan struct{}, leave context.Cancel
 	case <-ctx.Done():
 	case <-time.After(lastWord):
 		leave(errLeave)
+	}
+}
+
+func closed(signal <-chan struct{}) bool {
+	select {
+	case <-signal:
+		return true
+	default:
+		return false
 	}
 }
 

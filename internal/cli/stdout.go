@@ -17,15 +17,18 @@ type output struct {
 	err error
 }
 
-// Write passes p on, or returns the error that ended the output.
+// Write passes p on, or returns the error that ended the output. The lock is not held meanwhile: a reader may take
+// nothing for long.
 func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.err != nil {
-		return 0, o.err
+	if err := o.fault(); err != nil {
+		return 0, err
 	}
 	n, err := o.w.Write(p)
-	o.err = err
+	if err != nil {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.err = err
+	}
 	return n, err
 }
 
