@@ -93,7 +93,7 @@ func TestDatabaseIsAway(t *testing.T) {
 	for _, id := range ids {
 		h.becomes(s.Client, id, attune.StatusRunning)
 	}
-	postgres.Kill()
+	postgres.Kill() // maybe before the worker has fetched the script
 	h.touch(first)
 	h.eventually("the first result is spooled", func() bool { return h.spooled("w") == 1 })
 	h.touch(second)

@@ -30,6 +30,9 @@ type place struct {
 // prepare makes the private directories of an attempt and has its pack unpacked.
 func (w *Worker) prepare(ctx context.Context, a execution.Assignment) (*place, error) {
 	dir, err := w.packs.dir(ctx, a.Action.Digest)
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("fetch the files of pack %s: %w", a.Action.Ref.Pack(), context.Cause(ctx))
+	}
 	if err != nil {
 		return nil, runtime.Setupf("the files of pack %s can't be had: %v", a.Action.Ref.Pack(), err)
 	}
