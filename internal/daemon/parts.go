@@ -95,6 +95,7 @@ func OpenPatiently(ctx context.Context, cfg *config.Config, version string, log 
 		}
 		if !said {
 			log.Warn("the database is away, it is waited for", "error", err)
+			tell(log, "STATUS=waiting for the database")
 			said = true
 		}
 		select {
@@ -140,8 +141,8 @@ func (p *Parts) artifactsOf(workerName string) (*artifact.Store, error) {
 	return artifact.New(p.cfg.Artifacts.Dir, workerName)
 }
 
-// worker builds the worker of this process.
-func (p *Parts) worker(name string, exclusive bool) (*worker.Worker, error) {
+// worker builds the worker of this process. progress, if there is one, is called as its loop turns.
+func (p *Parts) worker(name string, exclusive bool, progress func()) (*worker.Worker, error) {
 	home := worker.HomeOf(p.cfg.DataDir, name)
 	deps, err := p.workerDeps(name, home)
 	if err != nil {
@@ -158,7 +159,7 @@ func (p *Parts) worker(name string, exclusive bool) (*worker.Worker, error) {
 			MaxOutputBytes: settings.MaxOutputBytes, MaxResultBytes: settings.MaxResultBytes,
 		},
 		Heartbeat: settings.HeartbeatInterval, Home: home, Path: settings.Path, Trace: settings.Trace,
-		Retention: p.retention(),
+		Retention: p.retention(), Progress: progress,
 	}
 	cfg.Leased = p.remote != nil
 	return worker.New(cfg, deps), nil
@@ -190,22 +191,22 @@ func (p *Parts) retention() time.Duration {
 
 // embeddedScheduler builds the scheduler of an embedded process. It gives work to own alone, which is all that an
 // in-process broker reaches, and buries the workers of other processes on this data directory by their locks. retain is
-// how often it removes old rows, below 0 never.
-func (p *Parts) embeddedScheduler(own *worker.Worker, retain time.Duration) *scheduler.Scheduler {
+// how often it removes old rows, below 0 never. progress, if there is one, is called as its loop turns.
+func (p *Parts) embeddedScheduler(own *worker.Worker, retain time.Duration, progress func()) *scheduler.Scheduler {
 	undertaker := worker.Undertaker{
 		DataDir: p.cfg.DataDir, ArtifactsDir: p.cfg.Artifacts.Dir, Store: p.store, Executions: p.executions, Logger: p.log,
 	}
 	return scheduler.New(scheduler.Config{
 		Store: p.store, Broker: p.broker, Executions: p.executions, Logger: p.log,
-		Retention: p.retention(), RetainInterval: retain,
+		Retention: p.retention(), RetainInterval: retain, Progress: progress,
 		Reach: func(row store.WorkerRow) bool { return row.ID == own.ID() },
 		Bury:  undertaker.Bury,
 	})
 }
 
 // scheduler builds the scheduler of a server: it reaches every worker, and judges them by their leases.
-func (p *Parts) scheduler() *scheduler.Scheduler {
+func (p *Parts) scheduler(progress func()) *scheduler.Scheduler {
 	return scheduler.New(scheduler.Config{
-		Store: p.store, Broker: p.broker, Executions: p.executions, Logger: p.log, Retention: p.retention(),
+		Store: p.store, Broker: p.broker, Executions: p.executions, Logger: p.log, Retention: p.retention(), Progress: progress,
 	})
 }

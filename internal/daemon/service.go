@@ -35,13 +35,15 @@ func (p *Parts) Server(ctx context.Context, ready func(Server)) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return p.carry(ctx) })
 	group.Go(func() error { return operations.Run(ctx) })
-	group.Go(func() error { return p.scheduler().Run(ctx) })
+	group.Go(func() error { return p.scheduler(newWatchdog(p.log).watch("scheduler")).Run(ctx) })
 	group.Go(func() error { return serve(ctx, listener, operations) })
+	group.Go(func() error { return tellEnd(ctx, p.log, requestGrace) })
 	server := Server{URL: "http://" + listener.Addr().String(), PID: os.Getpid()}
 	if err := writeServerFile(p.cfg.DataDir, server); err != nil {
 		group.Go(func() error { return fmt.Errorf("%s: %w", serverFile, err) })
 	} else {
 		ready(server)
+		tellReady(p.log, server.URL)
 	}
 	return errors.Join(group.Wait(), removeServerFile(p.cfg.DataDir))
 }
@@ -57,7 +59,7 @@ func (p *Parts) listen(ctx context.Context) (net.Listener, error) {
 // Worker runs a worker on PostgreSQL and RabbitMQ until ctx ends or it was drained. It calls ready when it is
 // registered. When hurry is closed, what runs is no longer waited for.
 func (p *Parts) Worker(ctx context.Context, hurry <-chan struct{}, ready func(id int64)) error {
-	own, err := p.worker(p.cfg.Worker.Name, false)
+	own, err := p.worker(p.cfg.Worker.Name, false, newWatchdog(p.log).watch("worker"))
 	if err != nil {
 		return err
 	}
@@ -75,10 +77,12 @@ func (p *Parts) Worker(ctx context.Context, hurry <-chan struct{}, ready func(id
 		defer end(nil)
 		return own.Run(ctx)
 	})
+	group.Go(func() error { return tellEnd(ctx, p.log, p.cfg.Worker.ShutdownTimeout+p.cfg.Worker.KillGrace) })
 	group.Go(func() error {
 		select {
 		case <-own.Registered():
 			ready(own.ID())
+			tellReady(p.log, "worker "+p.cfg.Worker.Name)
 			group.Go(func() error { return p.tidyHourly(ctx) }) // which leaves the directories of registered workers
 		case <-ended.Done():
 			return nil

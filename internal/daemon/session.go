@@ -28,7 +28,7 @@ var errCommandEnded = errors.New("the command has ended")
 
 // Session starts a scheduler and a worker of the command's own. Close ends them.
 func (p *Parts) Session(ctx context.Context) (*Session, error) {
-	own, err := p.worker(sessionWorkerName(p.cfg), true)
+	own, err := p.worker(sessionWorkerName(p.cfg), true, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +54,7 @@ func (p *Parts) Session(ctx context.Context) (*Session, error) {
 		retain = tidyInterval
 		group.Go(func() error { return p.tidyOnce(ctx) })
 	}
-	group.Go(func() error { return p.embeddedScheduler(own, retain).Run(ctx) })
+	group.Go(func() error { return p.embeddedScheduler(own, retain, nil).Run(ctx) })
 	group.Go(func() error { return operations.Run(ctx) })
 	return s, nil
 }

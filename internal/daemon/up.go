@@ -32,7 +32,8 @@ func (p *Parts) Up(ctx context.Context, hurry <-chan struct{}, ready func(Server
 	if err != nil {
 		return fmt.Errorf("token: %w", err)
 	}
-	own, err := p.worker(p.cfg.Worker.Name, false)
+	dog := newWatchdog(p.log)
+	own, err := p.worker(p.cfg.Worker.Name, false, dog.watch("worker"))
 	if err != nil {
 		return err
 	}
@@ -55,6 +56,8 @@ func (p *Parts) Up(ctx context.Context, hurry <-chan struct{}, ready func(Server
 	group.Go(func() error { return operations.Run(ctx) })
 	group.Go(func() error { return serve(ctx, listener, operations) })
 	group.Go(func() error { return p.tidyHourly(ctx) })
+	group.Go(func() error { return tellEnd(ctx, p.log, p.cfg.Worker.ShutdownTimeout+p.cfg.Worker.KillGrace) })
+	placing := p.embeddedScheduler(own, tidyInterval, dog.watch("scheduler"))
 	group.Go(func() error {
 		select {
 		case <-own.Registered():
@@ -66,7 +69,8 @@ func (p *Parts) Up(ctx context.Context, hurry <-chan struct{}, ready func(Server
 			return fmt.Errorf("%s: %w", serverFile, err)
 		}
 		ready(server)
-		return p.embeddedScheduler(own, tidyInterval).Run(ctx)
+		tellReady(p.log, server.URL+", worker "+p.cfg.Worker.Name)
+		return placing.Run(ctx)
 	})
 	err = group.Wait()
 	if errors.Is(err, worker.ErrDrained) {

@@ -24,8 +24,12 @@ func (s *Scheduler) assign(ctx context.Context) error {
 			timer.Reset(turn)
 			continue
 		}
-		if err != nil && ctx.Err() == nil {
-			s.log.Error("placing failed, it is repeated", "error", err)
+		if err != nil {
+			if ctx.Err() == nil {
+				s.log.Error("placing failed, it is repeated", "error", err)
+			}
+			timer.Reset(poll)
+			continue
 		}
 		timer.Reset(s.pause(ctx, waiting))
 	}
@@ -34,10 +38,15 @@ func (s *Scheduler) assign(ctx context.Context) error {
 // turn is how long a scheduler leaves the placing to the one that does it, before it sees to what came meanwhile.
 const turn = 10 * time.Millisecond
 
+// answerTime bounds how long a database that does not answer holds the loop up: it turns in an outage, too, which tells
+// it from one that hangs.
+const answerTime = 15 * time.Second
+
 // place places until nothing more can be, and returns whether anything waits.
 func (s *Scheduler) place(ctx context.Context) (waiting bool, err error) {
 	for {
-		round, err := s.cfg.Executions.Schedule(ctx, s.cfg.Reach)
+		s.cfg.Progress()
+		round, err := s.round(ctx)
 		if err != nil {
 			return true, err
 		}
@@ -50,11 +59,19 @@ func (s *Scheduler) place(ctx context.Context) (waiting bool, err error) {
 	}
 }
 
+func (s *Scheduler) round(ctx context.Context) (execution.Round, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	return s.cfg.Executions.Schedule(ctx, s.cfg.Reach)
+}
+
 // pause is the time until the next retry is due, at most poll.
 func (s *Scheduler) pause(ctx context.Context, waiting bool) time.Duration {
 	if !waiting {
 		return poll
 	}
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
 	next, found, err := s.cfg.Store.Read().NextDue(ctx)
 	if err != nil || !found {
 		return poll // place reports an error that lasts

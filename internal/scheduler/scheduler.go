@@ -29,6 +29,8 @@ type Config struct {
 	Reach execution.Reach
 	// Bury tells whether a worker is dead, after having ended what it left on this host. nil goes by the lease.
 	Bury func(context.Context, store.WorkerRow) (dead bool, err error)
+	// Progress is called as the scheduler looks for what to place, about once a second, also while the database is away.
+	Progress func()
 
 	RepublishAfter time.Duration // a scheduled or canceling row's message is repeated, 10 s
 	ClaimWithin    time.Duration // then a scheduled row is given back, 30 s
@@ -45,6 +47,9 @@ const firstTime = 5 * time.Second
 const poll = time.Second
 
 func (c *Config) setDefaults() {
+	if c.Progress == nil {
+		c.Progress = func() {}
+	}
 	for d, value := range map[*time.Duration]time.Duration{
 		&c.RepublishAfter: 10 * time.Second,
 		&c.ClaimWithin:    30 * time.Second,

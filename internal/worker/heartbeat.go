@@ -102,6 +102,8 @@ func (w *Worker) reconcile(ctx context.Context) error {
 }
 
 func (w *Worker) abandon(ctx context.Context, f attune.Fence) {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
 	status, err := w.deps.Executions.Abandon(ctx, f, "worker "+w.cfg.Name+" does not know this attempt")
 	if err != nil && attune.ErrorCode(err) != attune.CodeStale {
 		w.log.Warn("an attempt that does not run here can't be ended, it is repeated", "execution", f.ExecutionID, "error", err)

@@ -126,6 +126,8 @@ func retriedWhenLost(a execution.Assignment) bool {
 }
 
 func (w *Worker) giveBack(ctx context.Context, f attune.Fence) {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
 	if err := w.deps.Executions.Release(ctx, f); err != nil {
 		w.log.Warn("no free slot, and not given back: the sweep does it", "execution", f.ExecutionID, "error", err)
 	}
@@ -165,6 +167,7 @@ func (w *Worker) poll(ctx, work context.Context) error {
 			return nil
 		case <-ticker.C:
 		}
+		w.cfg.Progress()
 		if w.cfg.Leased && w.consuming.Load() == queues {
 			continue
 		}
@@ -174,8 +177,18 @@ func (w *Worker) poll(ctx, work context.Context) error {
 	}
 }
 
+// answerTime bounds how long a database that does not answer holds the loop up: it turns in an outage, too, which tells
+// it from one that hangs.
+const answerTime = 15 * time.Second
+
+func (w *Worker) heldBy(ctx context.Context, status attune.Status) ([]store.ExecutionRow, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	return w.deps.Store.Read().HeldBy(ctx, w.id, status)
+}
+
 func (w *Worker) readRows(ctx, work context.Context) error {
-	scheduled, err := w.deps.Store.Read().HeldBy(ctx, w.id, attune.StatusScheduled)
+	scheduled, err := w.heldBy(ctx, attune.StatusScheduled)
 	if err != nil {
 		return err
 	}
@@ -187,7 +200,7 @@ func (w *Worker) readRows(ctx, work context.Context) error {
 
 // endCancelled ends what is being cancelled: here by a signal, or in the table alone if it does not run here at all.
 func (w *Worker) endCancelled(ctx context.Context) error {
-	canceling, err := w.deps.Store.Read().HeldBy(ctx, w.id, attune.StatusCanceling)
+	canceling, err := w.heldBy(ctx, attune.StatusCanceling)
 	if err != nil {
 		return err
 	}

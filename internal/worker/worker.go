@@ -54,6 +54,7 @@ type Config struct {
 	Path      string        // PATH of actions
 	Trace     bool          // trace every execution
 	Retention time.Duration // of artifact files; 0 keeps them
+	Progress  func()        // called as the worker looks for work, about once a second also while the database is away; may be nil
 
 	Leased bool // counts as alive by its lease, and looks at its rows only while no messages come; else, its lock tells
 }
@@ -95,6 +96,9 @@ type Worker struct {
 
 // New returns a Worker that Run starts.
 func New(cfg Config, deps Deps) *Worker {
+	if cfg.Progress == nil {
+		cfg.Progress = func() {}
+	}
 	return &Worker{
 		cfg: cfg, deps: deps, log: deps.Logger.With("worker", cfg.Name),
 		slots:      newSlots(cfg.Slots),
