@@ -155,7 +155,13 @@ type daemon struct {
 // spawn starts a daemon and returns when it is ready.
 func (h *host) spawn(args ...string) *daemon {
 	h.t.Helper()
-	d := &daemon{cmd: h.command(args...), log: newLog(), ended: make(chan struct{})}
+	return h.spawnBy(h.command(args...))
+}
+
+// spawnBy is spawn with a command that runs a daemon in some way.
+func (h *host) spawnBy(cmd *exec.Cmd) *daemon {
+	h.t.Helper()
+	d := &daemon{cmd: cmd, log: newLog(), ended: make(chan struct{})}
 	d.cmd.Stderr = d.log
 	if err := d.cmd.Start(); err != nil {
 		h.t.Fatal(err)
@@ -167,15 +173,15 @@ func (h *host) spawn(args ...string) *daemon {
 	h.t.Cleanup(func() {
 		d.kill()
 		if h.t.Failed() {
-			h.t.Logf("attune %s logged:\n%s", strings.Join(args, " "), d.log)
+			h.t.Logf("%s logged:\n%s", strings.Join(cmd.Args, " "), d.log)
 		}
 	})
 	select {
 	case <-d.log.ready:
 	case <-d.ended:
-		h.t.Fatalf("attune %s ended: %v\n%s", strings.Join(args, " "), d.err, d.log)
+		h.t.Fatalf("%s ended: %v\n%s", strings.Join(cmd.Args, " "), d.err, d.log)
 	case <-time.After(patience):
-		h.t.Fatalf("attune %s does not get ready:\n%s", strings.Join(args, " "), d.log)
+		h.t.Fatalf("%s does not get ready:\n%s", strings.Join(cmd.Args, " "), d.log)
 	}
 	return d
 }
@@ -213,14 +219,21 @@ func (h *host) up() *system {
 		s.server = h.spawn("server")
 		s.worker = h.spawn("worker", "--data-dir", h.workerDir("w"), "--name", "w")
 	}
+	s.url = s.server.log.url()
+	s.Client = h.client(s.server)
+	return s
+}
+
+// client returns a client of a server of this host.
+func (h *host) client(server *daemon) *client.Client {
+	h.t.Helper()
 	token, err := os.ReadFile(filepath.Join(h.dir, "token"))
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	s.url = s.server.log.url()
-	s.Client = client.New(client.Config{BaseURL: s.url, Token: strings.TrimSpace(string(token))})
-	h.t.Cleanup(s.Close)
-	return s
+	c := client.New(client.Config{BaseURL: server.log.url(), Token: strings.TrimSpace(string(token))})
+	h.t.Cleanup(c.Close)
+	return c
 }
 
 // kill ends all of it as a power cut would: nothing of it runs on.

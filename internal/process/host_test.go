@@ -22,6 +22,9 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv("PROCESS_TEST_SUPERVISE"); dir != "" {
 		superviseUntilKilled(dir)
 	}
+	if dir := os.Getenv("PROCESS_TEST_REAP"); dir != "" {
+		reaping(dir)
+	}
 	goleak.VerifyTestMain(m)
 }
 

@@ -133,9 +133,15 @@ func (f *descent) left(s stat) bool {
 	return true
 }
 
+// reap waits for this very process, if it is dead: other children are not the caller's to wait for.
 func reap(m member) {
+	fd, err := unix.PidfdOpen(m.pid, 0)
+	if err != nil {
+		return // somebody has reaped it
+	}
+	defer func() { _ = unix.Close(fd) }() // nothing was written
 	if s, ok := readStat(m.pid); ok && s.start == m.start && s.zombie() {
-		_, _ = unix.Wait4(m.pid, nil, unix.WNOHANG, nil) // by pid: other children are not ours to wait for
+		_ = unix.Waitid(unix.P_PIDFD, fd, nil, unix.WEXITED|unix.WNOHANG, nil) // it may have been reaped meanwhile
 	}
 }
 

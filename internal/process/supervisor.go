@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -36,6 +37,9 @@ type Supervisor struct {
 	nursery func() (nursery, error) // found at first use
 	hurry   chan struct{}           // closed when no grace is left
 	hurried sync.Once
+
+	children *children
+	adopts   atomic.Bool // this process is a subreaper: orphans become its children
 }
 
 // New returns a Supervisor. It probes nothing and starts nothing before the first command.
@@ -43,8 +47,12 @@ func New(cfg Config) (*Supervisor, error) {
 	if cfg.RecordsDir == "" {
 		return nil, errors.New("process: no directory for records")
 	}
-	s := &Supervisor{cfg: cfg, hurry: make(chan struct{})}
-	s.nursery = sync.OnceValues(func() (nursery, error) { return findNursery(cfg) })
+	s := &Supervisor{cfg: cfg, hurry: make(chan struct{}), children: newChildren()}
+	s.nursery = sync.OnceValues(func() (nursery, error) {
+		n, err := findNursery(cfg)
+		s.adopts.Store(err == nil && n.mechanism() == Subreaper)
+		return n, err
+	})
 	return s, nil
 }
 
@@ -91,7 +99,7 @@ func (s *Supervisor) run(ctx context.Context, c Command, family family, record *
 	if err != nil {
 		return Exit{}, err
 	}
-	leader, err := start(c, family, pipes)
+	leader, err := s.start(c, family, pipes)
 	pipes.closeChildEnds()
 	if err != nil {
 		pipes.closeOwnEnds()
@@ -100,7 +108,10 @@ func (s *Supervisor) run(ctx context.Context, c Command, family family, record *
 	recordErr := record.born(family.identity())
 	pipes.pump(c)
 	end := &ending{family: family, peak: peak{pid: leader.Pid}, grace: c.Grace, hurry: s.hurry, leader: make(chan struct{})}
-	go end.await(leader)
+	go func() {
+		end.await(leader)
+		s.children.waited(leader)
+	}()
 	exit := end.supervise(ctx, c.Timeout)
 	exit.OutputHeld = pipes.drain()
 	end.account(&exit)
@@ -111,7 +122,7 @@ func (s *Supervisor) run(ctx context.Context, c Command, family family, record *
 }
 
 // start starts the leader: in a session of its own, without a terminal, with nothing open but 0, 1 and 2.
-func start(c Command, family family, pipes *pipes) (*os.Process, error) {
+func (s *Supervisor) start(c Command, family family, pipes *pipes) (*os.Process, error) {
 	attributes := &os.ProcAttr{
 		Dir: c.Dir, Env: c.Env, Files: pipes.child(),
 		Sys: &syscall.SysProcAttr{Setsid: true},
@@ -121,7 +132,9 @@ func start(c Command, family family, pipes *pipes) (*os.Process, error) {
 	}
 	var leader *os.Process
 	err := family.birth(attributes.Sys, func() (pid int, err error) {
-		leader, err = os.StartProcess(c.Path, append([]string{c.Path}, c.Args...), attributes)
+		leader, err = s.children.bear(func() (*os.Process, error) {
+			return os.StartProcess(c.Path, append([]string{c.Path}, c.Args...), attributes)
+		})
 		if err != nil {
 			return 0, &StartError{Path: c.Path, Err: err}
 		}

@@ -160,6 +160,7 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 	tending.Go(func() error { return w.heartbeat(control, stopTaking) })
 	tending.Go(func() error { return w.keepLease(control) })
 	tending.Go(func() error { return w.deliverSpool(control) })
+	tending.Go(func() error { return w.deps.Processes.Reap(control) })
 	tending.Go(func() error {
 		select {
 		case <-w.kill:
