@@ -72,8 +72,18 @@ func (h Home) await(ctx context.Context) (unlock func(), err error) {
 	}
 }
 
-// lock takes the worker's lock, or fails at once with an error that says who has it.
+// lock takes the worker's lock, or fails at once with an error that says who has it. Whoever tidies up may remove the
+// home of a worker that has no row: then it is made again.
 func (h Home) lock() (unlock func(), err error) {
+	for {
+		unlock, err = h.tryLock()
+		if !errors.Is(err, fs.ErrNotExist) {
+			return unlock, err
+		}
+	}
+}
+
+func (h Home) tryLock() (unlock func(), err error) {
 	if err := os.MkdirAll(h.dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -89,11 +99,29 @@ func (h Home) lock() (unlock func(), err error) {
 			"worker %s runs already on this data directory: stop it, or set another worker.name for this one", filepath.Base(h.dir)))
 	case err != nil:
 		err = fmt.Errorf("lock %s: %w", path, err)
+	default:
+		err = stillThere(f, path)
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return func() { _ = f.Close() }, nil // closing is what unlocks
+}
+
+// stillThere tells whether an open file is the one at path: a lock on a file that was removed keeps nobody out.
+func stillThere(f *os.File, path string) error {
+	locked, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	named, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if !os.SameFile(locked, named) {
+		return fmt.Errorf("%s was removed while it was locked: %w", path, fs.ErrNotExist)
+	}
+	return nil
 }
 
 // endLeftovers ends what an earlier life of the worker has left running, and removes its private directories. The
