@@ -54,7 +54,7 @@ func (u Undertaker) Bury(ctx context.Context, row store.WorkerRow) (dead bool, e
 		return false, err
 	}
 	if row.Exclusive {
-		home.remove(u.Logger)
+		home.removeIfPossible(u.Logger)
 	}
 	return true, nil
 }
@@ -107,6 +107,6 @@ func bury(ctx context.Context, deps Deps, row store.WorkerRow, home Home) error 
 	if err != nil {
 		return err
 	}
-	home.remove(deps.Logger)
+	home.removeIfPossible(deps.Logger)
 	return nil
 }

@@ -135,13 +135,31 @@ func (h Home) endLeftovers(ctx context.Context, processes *process.Supervisor, l
 	return len(ended), nil
 }
 
-// remove deletes the home of a worker that will not come back.
-func (h Home) remove(log *slog.Logger) { removeOrTell(h.dir, log) }
+// remove deletes the home of a worker that will not come back, or has no row. The caller holds the lock. The name goes
+// first: who starts under it meanwhile makes a home of its own, of which nothing is deleted.
+func (h Home) remove() error {
+	gone := filepath.Join(filepath.Dir(h.dir), "removed-"+rand.Text())
+	if err := os.Rename(h.dir, gone); err != nil {
+		return err
+	}
+	return removeTree(gone)
+}
+
+// removeIfPossible is remove for a worker whose end must not fail for it: what stays is removed by a later tidying.
+func (h Home) removeIfPossible(log *slog.Logger) {
+	if err := h.remove(); err != nil {
+		tellKept(h.dir, err, log)
+	}
+}
+
+func tellKept(dir string, err error, log *slog.Logger) {
+	log.Error("a directory that is no longer needed can't be removed: remove it by hand", "directory", dir, "error", err)
+}
 
 // removeOrTell removes a directory. An action that runs as root may have left what can't be removed, such as a mount;
 // that is for a person to see to, and no reason not to work.
 func removeOrTell(dir string, log *slog.Logger) {
 	if err := removeTree(dir); err != nil {
-		log.Error("a directory that is no longer needed can't be removed: remove it by hand", "directory", dir, "error", err)
+		tellKept(dir, err, log)
 	}
 }

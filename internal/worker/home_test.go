@@ -1,17 +1,22 @@
 package worker_test
 
 import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
 	"testing"
 
-	"github.com/attune-automation/attune/internal/store/storetest"
+	"github.com/attune-automation/attune/internal/process"
+	"github.com/attune-automation/attune/internal/runtime"
 	"github.com/attune-automation/attune/internal/worker"
 )
 
-// TestTidyingKeepsNobodyFromStarting tidies again and again while workers start and end: a home without a row may be
-// removed at any moment, also just before its lock is taken.
+// TestTidyingKeepsNobodyFromStarting tidies again and again while a worker starts: a home without a row may be removed
+// at any moment, also between its making and the taking of its lock.
 func TestTidyingKeepsNobodyFromStarting(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, nil)
@@ -31,12 +36,21 @@ func TestTidyingKeepsNobodyFromStarting(t *testing.T) {
 			}
 		}
 	})
-	for range 20 {
-		h.start()
-		if err := h.end(); err != nil {
+	processes, err := process.New(process.Config{RecordsDir: h.cfg.Home.Processes()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	why := errors.New("no need to go on")
+	ctx, stop := context.WithCancelCause(t.Context())
+	stop(why)
+	for range 3000 {
+		w := worker.New(h.cfg, worker.Deps{
+			Store: h.store, Broker: h.broker, Executions: h.Service, Processes: processes,
+			Runtimes: runtime.NewRegistry(), Logger: slog.New(slog.DiscardHandler),
+		})
+		if err := w.Run(ctx); errors.Is(err, fs.ErrNotExist) {
 			t.Fatal(err)
 		}
-		storetest.DeleteWorker(t, h.store, "w")
 	}
 	close(done)
 	tidying.Wait()

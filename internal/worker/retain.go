@@ -104,7 +104,7 @@ func (h Host) tidyHome(ctx context.Context, name string) error {
 	// Under the lock: who starts under this name has it before it has a row.
 	_, err = h.Store.Read().WorkerByName(ctx, name)
 	if attune.ErrorCode(err) == attune.CodeNotFound {
-		return removeTree(home.dir)
+		return home.remove()
 	}
 	return err
 }

@@ -165,13 +165,3 @@ func Age(t testing.TB, s *store.Store, id int64, seconds int64) {
 	t.Helper()
 	Write(t, s, func(ctx context.Context, q *store.Queries) error { return q.AgeExecution(ctx, id, seconds) })
 }
-
-// DeleteWorker removes a worker's row, as if it had never been.
-func DeleteWorker(t testing.TB, s *store.Store, name string) {
-	t.Helper()
-	row, err := s.Read().WorkerByName(context.Background(), name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	Write(t, s, func(ctx context.Context, q *store.Queries) error { return q.DeleteWorker(ctx, row.ID) })
-}
