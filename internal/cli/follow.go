@@ -60,7 +60,7 @@ func (a *app) follow(ctx context.Context, c *connection, id int64, interrupts <-
 func (a *app) tellOutput(e attune.Execution, err error) {
 	switch {
 	case err == nil, a.output.fault() != nil, readerGone(err):
-	case attune.ErrorCode(err) == attune.CodeNotFound && e.StartedAt == nil: // it never began, so it has none
+	case attune.ErrorCode(err) == attune.CodeNotFound && e.Stdout.Bytes+e.Stderr.Bytes == 0: // there is nothing to miss
 	default:
 		a.note("output of execution %d: %s", e.ID, messageOf(err))
 	}

@@ -33,7 +33,7 @@ func (a *app) packInstall() *cobra.Command {
 				}
 				a.warn(read.Warnings)
 				return a.show(installed, func(w io.Writer) error {
-					_, err := fmt.Fprintf(w, "pack %s %s installed, with %d actions\n", read.Ref, read.Version, len(read.Actions))
+					_, err := fmt.Fprintf(w, "pack %s %s installed, with %s\n", read.Ref, read.Version, actions(len(read.Actions)))
 					return err
 				})
 			})
@@ -72,11 +72,18 @@ func (a *app) packValidate() *cobra.Command {
 			}
 			a.warn(read.Warnings)
 			return a.show(read.Pack, func(w io.Writer) error {
-				_, err := fmt.Fprintf(w, "pack %s %s is valid, with %d actions\n", read.Ref, read.Version, len(read.Actions))
+				_, err := fmt.Fprintf(w, "pack %s %s is valid, with %s\n", read.Ref, read.Version, actions(len(read.Actions)))
 				return err
 			})
 		},
 	}
+}
+
+func actions(n int) string {
+	if n == 1 {
+		return "1 action"
+	}
+	return fmt.Sprintf("%d actions", n)
 }
 
 func (a *app) packList() *cobra.Command {

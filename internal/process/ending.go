@@ -57,7 +57,7 @@ func (e *ending) watch(ctx context.Context, timeout time.Duration) Stop {
 	pause := firstLook
 	looks := time.NewTimer(pause)
 	defer looks.Stop()
-	for {
+	for look := 1; ; look++ {
 		e.peak.look()
 		select {
 		case <-e.leader:
@@ -67,7 +67,9 @@ func (e *ending) watch(ctx context.Context, timeout time.Duration) Stop {
 		case <-ctx.Done():
 			return Cancelled
 		case <-looks.C:
-			pause = min(2*pause, lastLook)
+			if look > firstLooks {
+				pause = min(2*pause, lastLook)
+			}
 			looks.Reset(pause)
 		}
 	}

@@ -22,9 +22,11 @@ func (w *Worker) heartbeat(ctx context.Context, stopTaking context.CancelCauseFu
 			return nil
 		case <-ticker.C:
 		}
-		if err := w.beat(ctx, stopTaking); err != nil && ctx.Err() == nil {
+		beating, done := context.WithTimeout(ctx, deliverTime) // a database that takes the question and never answers
+		if err := w.beat(beating, stopTaking); err != nil && ctx.Err() == nil {
 			w.log.Warn("heartbeat failed, it is repeated", "error", err)
 		}
+		done()
 	}
 }
 

@@ -134,6 +134,9 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 	}
 	defer unlock()
 	if err := w.start(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // told to end before it was ready: nothing has begun
+		}
 		return fmt.Errorf("start worker %s: %w", w.cfg.Name, err)
 	}
 	defer func() { err = errors.Join(err, w.deps.Runtimes.CleanUp(context.WithoutCancel(ctx))) }()
