@@ -13,15 +13,29 @@ const (
 )
 
 // retain removes artifact rows past their retention, and versions of actions and packs that nothing refers to any
-// more. Workers remove the files.
+// more, batch by batch, so that others get their turn to write. Workers remove the files.
 func (s *Scheduler) retain(ctx context.Context) error {
-	return s.cfg.Store.Write(ctx, func(q *store.Queries) error {
-		if s.cfg.Retention > 0 {
-			if _, err := q.ExpireArtifacts(ctx, s.cfg.Retention, retainBatch); err != nil {
-				return err
-			}
+	if s.cfg.Retention > 0 {
+		err := s.inBatches(ctx, func(q *store.Queries) (int64, error) {
+			return q.ExpireArtifacts(ctx, s.cfg.Retention, retainBatch)
+		})
+		if err != nil {
+			return err
 		}
-		_, err := q.Prune(ctx, pruneAge, retainBatch)
-		return err
-	})
+	}
+	return s.inBatches(ctx, func(q *store.Queries) (int64, error) { return q.Prune(ctx, pruneAge, retainBatch) })
+}
+
+// inBatches repeats a removal until it finds less than a batch.
+func (s *Scheduler) inBatches(ctx context.Context, remove func(*store.Queries) (int64, error)) error {
+	for removed := int64(retainBatch); removed >= retainBatch; {
+		err := s.cfg.Store.Write(ctx, func(q *store.Queries) (err error) {
+			removed, err = remove(q)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

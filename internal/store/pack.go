@@ -13,10 +13,11 @@ import (
 	"github.com/attune-automation/attune"
 )
 
-// PutArchive stores the content under its digest; an archive that is there already stays.
+// PutArchive stores the content under its digest; an archive that is there already stays, and is young again, so that
+// nobody prunes it before it is referred to.
 func (q *Queries) PutArchive(ctx context.Context, digest string, content []byte) error {
 	_, err := q.exec(ctx, `INSERT INTO archive (digest, content, created_at) VALUES ($1, $2, {now})
-		ON CONFLICT (digest) DO NOTHING`, digest, content)
+		ON CONFLICT (digest) DO UPDATE SET created_at = excluded.created_at`, digest, content)
 	return wrap(err, "store archive %s", digest)
 }
 
@@ -110,7 +111,8 @@ func (q *Queries) PutAction(ctx context.Context, a attune.Action, install bool) 
 	err = q.row(ctx, `
 		INSERT INTO action (ref, pack_ref, digest, definition, definition_digest, installed, created_at)
 		VALUES ($1, $2, $3, $4, $5, $6, {now})
-		ON CONFLICT (ref, definition_digest) DO UPDATE SET installed = excluded.installed
+		ON CONFLICT (ref, definition_digest) DO UPDATE SET installed = excluded.installed,
+			created_at = excluded.created_at
 		RETURNING id`,
 		string(a.Ref), a.Ref.Pack(), a.Digest, definition, hex.EncodeToString(sum[:]), install).Scan(&id)
 	return id, wrap(err, "store action %s", a.Ref)
