@@ -26,10 +26,11 @@ func prefetch(t *testing.T, b broker.Broker) {
 		publish(t, b, request("k", n))
 		settle(t, other.expect(t, false, n)[0].Ack)
 	}
-	other.stop()
-	publish(t, b, request("k", 51))
+	publish(t, b, request("k", 51), request("k", 52))
+	other.expect(t, false, 51, 52)
+	publish(t, b, request("k", 53)) // waits, because both are full
 	settle(t, held[0].Ack)
-	full.expect(t, false, 51)
+	full.expect(t, false, 53)
 }
 
 func compete(t *testing.T, b broker.Broker) {
