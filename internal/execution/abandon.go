@@ -25,22 +25,40 @@ type Remains func(store.ExecutionRow) (stdout, stderr attune.Output, left []attu
 // Lose gives back or abandons all that a dead worker holds, up to an incarnation, and returns how many attempts were
 // abandoned. Where its files can be seen, remains finds what its attempts have left; else it is nil. It may be repeated.
 func (s *Service) Lose(ctx context.Context, workerID, incarnation int64, why string, remains Remains) (int, error) {
-	abandoned := 0
+	held, err := s.Held(ctx, workerID, incarnation)
+	if err != nil {
+		return 0, err
+	}
+	return s.LoseThese(ctx, held, why, remains)
+}
+
+// Held returns all that a worker holds, up to an incarnation.
+func (s *Service) Held(ctx context.Context, workerID, incarnation int64) ([]store.ExecutionRow, error) {
+	var held []store.ExecutionRow
 	for _, status := range []attune.Status{attune.StatusScheduled, attune.StatusRunning, attune.StatusCanceling} {
 		rows, err := s.store.Read().HeldBy(ctx, workerID, status)
 		if err != nil {
-			return abandoned, err
+			return nil, err
 		}
 		for _, row := range rows {
-			if row.Incarnation > incarnation {
-				continue
+			if row.Incarnation <= incarnation {
+				held = append(held, row)
 			}
-			if err := s.loseOne(ctx, row, why, remains); err != nil {
-				return abandoned, err
-			}
-			if status.Live() {
-				abandoned++
-			}
+		}
+	}
+	return held, nil
+}
+
+// LoseThese is Lose for what Held returned some time ago. Who is judged by silence may be heard again at any moment, and
+// claim more: what it holds must have been read before the judgement, and no more than that is taken from it.
+func (s *Service) LoseThese(ctx context.Context, held []store.ExecutionRow, why string, remains Remains) (int, error) {
+	abandoned := 0
+	for _, row := range held {
+		if err := s.loseOne(ctx, row, why, remains); err != nil {
+			return abandoned, err
+		}
+		if row.Status.Live() {
+			abandoned++
 		}
 	}
 	return abandoned, nil

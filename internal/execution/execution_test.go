@@ -366,6 +366,33 @@ func TestLoseGivesBackAndAbandons(t *testing.T) {
 	})
 }
 
+// What a worker claims after it was judged is not among what it had been judged for.
+func TestLosingTheseTakesNoMore(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		b, ctx := newBench(t, db, nil), context.Background()
+		w := storetest.Worker(t, b.store, "w", 2)
+		first := b.submit()
+		b.schedule(1)
+		held, err := b.Held(ctx, w.ID, w.Incarnation)
+		if err != nil || len(held) != 1 {
+			t.Fatal(held, err)
+		}
+		second := b.submit()
+		b.schedule(1)
+		for _, id := range []int64{first.ID, second.ID} { // also what had been on its way
+			if _, err := b.Claim(ctx, b.row(id).Fence()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n, err := b.LoseThese(ctx, held, "lost", nil); n != 0 || err != nil {
+			t.Error(n, err)
+		}
+		b.is(first.ID, attune.StatusRunning)
+		b.is(second.ID, attune.StatusRunning)
+	})
+}
+
 func TestLoseLeavesTheNextIncarnationAlone(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db storetest.Database) {

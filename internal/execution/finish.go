@@ -47,8 +47,10 @@ func finish(ctx context.Context, q *store.Queries, f attune.Fence, o attune.Outc
 		return finishedBefore(ctx, q, row, f, o)
 	}
 	if row.Status == attune.StatusCanceling {
-		o = underCancel(row, o)
-		return writeFinal(ctx, q, row, o)
+		return writeFinal(ctx, q, row, underCancel(row, o))
+	}
+	if o.Status == attune.StatusCancelled {
+		o = uncalledFor(o)
 	}
 	delay, again, err := retryAfter(ctx, q, row, o.Status)
 	if err != nil {
@@ -75,7 +77,8 @@ func finishedBefore(ctx context.Context, q *store.Queries, row store.ExecutionRo
 		}
 	}
 	cancelled := row.CancelledBy != "" && stored == underCancel(row, o).Status
-	if stored != o.Status && !cancelled {
+	uncalled := o.Status == attune.StatusCancelled && stored == attune.StatusAbandoned
+	if stored != o.Status && !cancelled && !uncalled {
 		return ending{}, stale(f, "finish")
 	}
 	return ending{status: row.Status}, nil
@@ -89,6 +92,16 @@ func underCancel(row store.ExecutionRow, o attune.Outcome) attune.Outcome {
 	}
 	if o.Status == attune.StatusCancelled && o.Failure == nil {
 		o.Failure = &attune.Failure{Kind: attune.FailureCancelled, Message: cancelledBy(row.CancelledBy)}
+	}
+	return o
+}
+
+// uncalledFor is what a cancelled outcome becomes when the row knows of nobody who had asked for it, as after a failover
+// of the database that has lost the request.
+func uncalledFor(o attune.Outcome) attune.Outcome {
+	o.Status = attune.StatusAbandoned
+	o.Failure = &attune.Failure{
+		Kind: attune.FailureWorkerLost, Message: "its worker was told to cancel it, by a request that the database does not have",
 	}
 	return o
 }

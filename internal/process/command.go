@@ -17,8 +17,9 @@ type Command struct {
 	Stdout io.Writer // gets what is written, in chunks of at most 32 KiB; must not fail
 	Stderr io.Writer
 
-	Timeout time.Duration // 0: none
-	Grace   time.Duration // from SIGTERM to SIGKILL
+	Timeout time.Duration   // 0: none
+	Grace   time.Duration   // from SIGTERM to SIGKILL
+	Hurry   <-chan struct{} // once closed, ends the grace; nil for never
 }
 
 // Stop is why we ended a command.

@@ -14,12 +14,15 @@ import (
 // long, and no signal ends that one.
 const killPatience = 10 * time.Second
 
+// hurry ends a grace when one of its channels is closed: that of the command, or that of all the supervisor's.
+type hurry [2]<-chan struct{}
+
 // ending watches one command and ends it.
 type ending struct {
 	family  family
 	peak    peak
 	grace   time.Duration
-	hurry   <-chan struct{}
+	hurry   hurry
 	leader  chan struct{} // closed when state and waitErr are set
 	state   *os.ProcessState
 	waitErr error
@@ -98,7 +101,7 @@ func (e *ending) end(grace time.Duration, exit *Exit) {
 	deadline := time.Now().Add(killPatience)
 	for time.Now().Before(deadline) {
 		e.family.kill()
-		if e.wait(100*time.Millisecond, nil) {
+		if e.wait(100*time.Millisecond, hurry{}) {
 			return
 		}
 	}
@@ -110,15 +113,17 @@ func (e *ending) end(grace time.Duration, exit *Exit) {
 // gone tells whether the leader was waited for and nobody else is left.
 func (e *ending) gone() bool { return e.leaderEnded() && e.family.empty() }
 
-// wait waits for the family to be gone, and returns whether it is. It returns early when cut is closed.
-func (e *ending) wait(limit time.Duration, cut <-chan struct{}) bool {
+// wait waits for the family to be gone, and returns whether it is. It returns early when cut tells so.
+func (e *ending) wait(limit time.Duration, cut hurry) bool {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {
 	case <-e.leader:
 	case <-timer.C:
 		return e.gone()
-	case <-cut:
+	case <-cut[0]:
+		return e.gone()
+	case <-cut[1]:
 		return e.gone()
 	}
 	pause := time.Millisecond
@@ -128,7 +133,10 @@ func (e *ending) wait(limit time.Duration, cut <-chan struct{}) bool {
 		case <-timer.C:
 			again.Stop()
 			return false
-		case <-cut:
+		case <-cut[0]:
+			again.Stop()
+			return false
+		case <-cut[1]:
 			again.Stop()
 			return false
 		case <-again.C:

@@ -105,7 +105,9 @@ func (s *Supervisor) run(ctx context.Context, c Command, family family, record *
 		pipes.closeOwnEnds()
 		return Exit{}, err
 	}
-	end := &ending{family: family, peak: peak{pid: leader.Pid}, grace: c.Grace, hurry: s.hurry, leader: make(chan struct{})}
+	end := &ending{
+		family: family, peak: peak{pid: leader.Pid}, grace: c.Grace, hurry: hurry{c.Hurry, s.hurry}, leader: make(chan struct{}),
+	}
 	end.peak.look() // at once: it may be over in a moment
 	recordErr := record.born(family.identity())
 	pipes.pump(c)

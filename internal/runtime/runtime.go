@@ -40,6 +40,7 @@ type Task struct {
 	Env            map[string]string // PATH, LANG, ATTUNE_* and what the action and the execution add
 	Timeout        time.Duration     // 0: none
 	Grace          time.Duration     // between SIGTERM and SIGKILL
+	Hurry          <-chan struct{}   // once closed, ends the grace; nil for never
 	Stdout         io.Writer         // bounded by the worker; must not fail
 	Stderr         io.Writer
 	MaxResultBytes int64

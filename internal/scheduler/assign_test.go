@@ -19,7 +19,7 @@ func TestManyArePlacedAsSlotsGetFree(t *testing.T) {
 		const all, slots = 450, 7 // more than one batch, and never more than the slots at once
 		y := newYard(t, db)
 		_, placed := y.worker("w", slots)
-		y.start()
+		y.start(func(c *scheduler.Config) { c.RepublishAfter = time.Hour }) // however slow the disk is
 		for range all {
 			y.submit()
 		}

@@ -180,7 +180,7 @@ func TestBuriedWorkersAreRescuedOnce(t *testing.T) {
 		exclusive := storetest.Worker(t, y.store, "command", 1)
 		storetest.Write(t, y.store, func(ctx context.Context, q *store.Queries) error {
 			_, _, err := q.RegisterWorker(ctx, store.Registration{
-				Name: "command", Slots: 1, Exclusive: true, Lease: time.Hour, Runtimes: []attune.Runtime{{Name: attune.RuntimeShell}},
+				Name: "command", Slots: 1, Exclusive: true, Seen: 1, Lease: time.Hour, Runtimes: []attune.Runtime{{Name: attune.RuntimeShell}},
 			})
 			return err
 		})

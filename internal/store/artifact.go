@@ -4,25 +4,43 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/attune-automation/attune"
 )
 
+// artifactBatches are how many rows one statement stores: few sizes, because each is a statement of its own.
+var artifactBatches = []int{100, 10, 3, 2, 1}
+
 // PutArtifacts stores the rows of what an attempt left; rows that are there already are replaced, because Finish may
 // be repeated.
 func (q *Queries) PutArtifacts(ctx context.Context, executionID int64, worker string, artifacts []attune.Artifact) error {
-	for _, a := range artifacts {
-		_, err := q.exec(ctx, `
-			INSERT INTO artifact (execution_id, attempt, name, type, bytes, worker_name, created_at)
-			VALUES ($1, $2, $3, $4, $5, $6, {now})
-			ON CONFLICT (execution_id, attempt, name) DO UPDATE SET type = excluded.type, bytes = excluded.bytes`,
-			executionID, a.Attempt, a.Name, string(a.Type), a.Bytes, worker)
-		if err != nil {
-			return wrap(err, "store artifact %s of execution %d", a.Name, executionID)
+	for len(artifacts) > 0 {
+		fits := slices.IndexFunc(artifactBatches, func(size int) bool { return size <= len(artifacts) })
+		batch := artifacts[:artifactBatches[fits]]
+		artifacts = artifacts[len(batch):]
+		if err := q.putArtifacts(ctx, executionID, worker, batch); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+func (q *Queries) putArtifacts(ctx context.Context, executionID int64, worker string, batch []attune.Artifact) error {
+	args := []any{executionID, worker}
+	rows := make([]string, len(batch))
+	for i, a := range batch {
+		n := len(args)
+		rows[i] = fmt.Sprintf("($1, $%d, $%d, $%d, $%d, $2, {now})", n+1, n+2, n+3, n+4)
+		args = append(args, a.Attempt, a.Name, string(a.Type), a.Bytes)
+	}
+	_, err := q.exec(ctx, `INSERT INTO artifact (execution_id, attempt, name, type, bytes, worker_name, created_at)
+		VALUES `+strings.Join(rows, ", ")+`
+		ON CONFLICT (execution_id, attempt, name) DO UPDATE SET type = excluded.type, bytes = excluded.bytes`, args...)
+	return wrap(err, "store the artifacts of execution %d", executionID)
 }
 
 // StoredArtifact is an artifact and the worker that has its file.

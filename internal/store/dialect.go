@@ -1,6 +1,9 @@
 package store
 
-import "strings"
+import (
+	"strings"
+	"time"
+)
 
 // dialect is all that SQLite and PostgreSQL spell differently in the shared statements, and how their errors are told
 // apart.
@@ -8,8 +11,18 @@ type dialect struct {
 	name           string
 	words          *strings.Replacer
 	oneWriter      bool                   // the database lets one transaction write at a time
+	remote         bool                   // a server, which may fail to answer at all
 	driverPrepares bool                   // the driver prepares each statement once by itself, on each connection
 	away           func(error) bool       // it could not be had in time, or its disk is full or failing; later it may succeed
+	misconfigured  func(error) bool       // nobody of that name, password, database or protocol may come in there
 	again          func(error) bool       // the transaction lost against another one: done again at once, it may succeed
 	tryLock        func(key int64) string // tells whether the transaction gets an advisory lock; nil: it always does
+}
+
+// deadline is when something has taken too long that begins now; zero if it ends by itself.
+func (d *dialect) deadline(patience time.Duration) time.Time {
+	if !d.remote {
+		return time.Time{}
+	}
+	return time.Now().Add(patience)
 }

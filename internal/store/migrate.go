@@ -41,9 +41,9 @@ func Schema(ctx context.Context, cfg Config) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	version, err := db.version(ctx)
+	version, err := currentVersion(ctx, db)
 	if err != nil {
-		return 0, classify(db.dialect(), fmt.Errorf("read the schema of %s: %w", db.name(), err))
+		return 0, classifyOpening(db.dialect(), fmt.Errorf("read the schema of %s: %w", db.name(), err))
 	}
 	return version, nil
 }
@@ -55,14 +55,14 @@ func Migrate(ctx context.Context, cfg Config) error {
 		return err
 	}
 	if err := upToDate(ctx, db, cfg.Logger); err != nil {
-		return classify(db.dialect(), fmt.Errorf("migrate %s: %w", db.name(), err))
+		return classifyOpening(db.dialect(), fmt.Errorf("migrate %s: %w", db.name(), err))
 	}
 	return nil
 }
 
 // upToDate brings a database's schema to SchemaVersion. The usual case, nothing to do, costs one SELECT.
 func upToDate(ctx context.Context, db database, log *slog.Logger) error {
-	current, err := db.version(ctx)
+	current, err := currentVersion(ctx, db)
 	if err != nil {
 		return err
 	}
@@ -74,6 +74,12 @@ func upToDate(ctx context.Context, db database, log *slog.Logger) error {
 			"use the attune that wrote it, or a newer one", current, SchemaVersion)
 	}
 	return db.migrate(ctx, log)
+}
+
+func currentVersion(ctx context.Context, db database) (int64, error) {
+	ctx, cancel := until(ctx, db.dialect().deadline(Patience))
+	defer cancel()
+	return db.version(ctx)
 }
 
 func appliedVersion(ctx context.Context, db *sql.DB) (int64, error) {

@@ -10,12 +10,14 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
+	"golang.org/x/sys/unix"
 
 	"github.com/attune-automation/attune"
 )
@@ -27,8 +29,10 @@ var postgresDialect = dialect{
 	words: strings.NewReplacer(
 		"{now}", "(EXTRACT(EPOCH FROM statement_timestamp()) * 1000000)::bigint",
 		"{for update}", "FOR UPDATE", "{skip locked}", "FOR UPDATE SKIP LOCKED"),
+	remote:         true,
 	driverPrepares: true,
 	away:           postgresAway,
+	misconfigured:  postgresMisconfigured,
 	again:          postgresAgain,
 	tryLock: func(key int64) string {
 		return fmt.Sprintf("SELECT pg_try_advisory_xact_lock(%d, hashtext(current_schema()))", key)
@@ -51,6 +55,8 @@ func postgresAway(err error) bool {
 	if errors.As(err, &e) {
 		switch e.Code[:2] {
 		case "08", "53", "57", "58": // connection, resources, operator intervention, system
+			return e.Code != "08P01" // protocol_violation is about what was sent
+		case "28", "3D": // somebody changes the password, or the database
 			return true
 		}
 		// lock_not_available, idle_in_transaction_session_timeout, read_only_sql_transaction (a standby)
@@ -61,6 +67,16 @@ func postgresAway(err error) bool {
 	return errors.As(err, &connect) || errors.As(err, &network) || pgconn.Timeout(err) || pgconn.SafeToRetry(err) ||
 		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) ||
 		errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) || errors.Is(err, net.ErrClosed)
+}
+
+// postgresMisconfigured tells of a server that has answered and lets nobody in this way, however often one asks.
+func postgresMisconfigured(err error) bool {
+	var e *pgconn.PgError
+	if errors.As(err, &e) {
+		return e.Code[:2] == "28" || e.Code[:2] == "3D"
+	}
+	// pgconn has no value for it (pgconn.go, connectOne).
+	return err != nil && strings.Contains(err.Error(), "server refused TLS connection")
 }
 
 // postgresAgain tells of a serialization failure or a deadlock that PostgreSQL has broken.
@@ -87,7 +103,29 @@ func newPostgresServer(cfg Config) (postgresServer, error) {
 			config.RuntimeParams[name] = value
 		}
 	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = connectTimeout
+	}
+	config.DialFunc = (&net.Dialer{Control: boundSilence}).DialContext
 	return postgresServer{config}, nil
+}
+
+// connectTimeout is how long a connection may take to be there, unless the URL says otherwise.
+const connectTimeout = 10 * time.Second
+
+// ackTimeout is for how long what was sent may stay without the network's acknowledgement, so that a connection whose
+// other end has vanished ends instead of lasting for the quarter of an hour that Linux repeats by itself (tcp(7)).
+const ackTimeout = 30 * time.Second
+
+func boundSilence(network, _ string, socket syscall.RawConn) (err error) {
+	if !strings.HasPrefix(network, "tcp") {
+		return nil
+	}
+	const option = unix.TCP_USER_TIMEOUT
+	control := socket.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, option, int(ackTimeout.Milliseconds()))
+	})
+	return errors.Join(control, err)
 }
 
 func (p postgresServer) name() string {

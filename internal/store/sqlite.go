@@ -35,7 +35,8 @@ var sqliteDialect = dialect{
 		}
 		return false
 	},
-	again: func(error) bool { return false },
+	misconfigured: func(error) bool { return false },
+	again:         func(error) bool { return false },
 }
 
 func sqliteCode(err error) int {

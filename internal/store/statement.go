@@ -87,6 +87,8 @@ func (r textRunner) QueryRowContext(ctx context.Context, args ...any) *sql.Row {
 }
 
 func (q *Queries) exec(ctx context.Context, query string, args ...any) (int64, error) {
+	ctx, cancel := q.bounded(ctx)
+	defer cancel()
 	statement, err := q.statement(ctx, query)
 	if err != nil {
 		return 0, err
@@ -106,10 +108,12 @@ type answer struct {
 	row     scanner
 	err     error
 	dialect *dialect
+	read    func() // called when the row was read
 }
 
 // Scan reads the row.
 func (a answer) Scan(dest ...any) error {
+	defer a.read()
 	if a.err != nil {
 		return a.err
 	}
@@ -117,15 +121,18 @@ func (a answer) Scan(dest ...any) error {
 }
 
 func (q *Queries) row(ctx context.Context, query string, args ...any) scanner {
+	ctx, cancel := q.bounded(ctx)
 	statement, err := q.statement(ctx, query)
 	if err != nil {
-		return answer{err: err}
+		return answer{err: err, read: cancel}
 	}
-	return answer{row: statement.QueryRowContext(ctx, args...), dialect: q.dialect}
+	return answer{row: statement.QueryRowContext(ctx, args...), dialect: q.dialect, read: cancel}
 }
 
 // collect runs a query and scans every row of its answer.
 func collect[T any](ctx context.Context, q *Queries, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
+	ctx, cancel := q.bounded(ctx)
+	defer cancel()
 	statement, err := q.statement(ctx, query)
 	if err != nil {
 		return nil, err

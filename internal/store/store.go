@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -12,18 +13,25 @@ import (
 
 // Config says where the database is.
 type Config struct {
-	URL            string // sqlite:PATH or postgres://…
-	Dir            string // what a relative PATH is relative to
-	MaxConnections int    // of this process, in all; SQLite's writer comes on top
+	URL            string        // sqlite:PATH or postgres://…
+	Dir            string        // what a relative PATH is relative to
+	MaxConnections int           // of this process, in all; SQLite's writer comes on top
+	Patience       time.Duration // with a server, for one statement or transaction; 0: Patience
 	Logger         *slog.Logger
 }
 
+// Patience is how long a server has for one statement outside of a transaction, or for one transaction, the wait for a
+// connection included. It is longer than the limits that the server itself keeps to: it is for one that does not answer
+// at all, because it is frozen or the way to it swallows everything.
+const Patience = 40 * time.Second
+
 // Store is the open database. It is safe for concurrent use.
 type Store struct {
-	read    *statements
-	write   *statements
-	writer  chan struct{} // holds a value while this process writes; nil if the database lets several write at once
-	dialect *dialect
+	read     *statements
+	write    *statements
+	writer   chan struct{} // holds a value while this process writes; nil if the database lets several write at once
+	dialect  *dialect
+	patience time.Duration
 }
 
 // Open opens the database and brings its schema up to date. Several processes may open the same one at once.
@@ -33,13 +41,13 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	if err := upToDate(ctx, db, cfg.Logger); err != nil {
-		return nil, classify(db.dialect(), fmt.Errorf("open database %s: %w", db.name(), err))
+		return nil, classifyOpening(db.dialect(), fmt.Errorf("open database %s: %w", db.name(), err))
 	}
 	read, write, err := db.pools(max(minConnections, cfg.MaxConnections))
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{read: newStatements(read), write: newStatements(write), dialect: db.dialect()}
+	s := &Store{read: newStatements(read), write: newStatements(write), dialect: db.dialect(), patience: cmp.Or(cfg.Patience, Patience)}
 	if s.dialect.oneWriter {
 		s.writer = make(chan struct{}, 1)
 	}
@@ -77,7 +85,7 @@ func (s *Store) Ping(ctx context.Context) error {
 
 // Read returns the statements, outside of any transaction; those that write are refused by the database.
 func (s *Store) Read() *Queries {
-	return &Queries{statements: s.read, dialect: s.dialect}
+	return &Queries{statements: s.read, dialect: s.dialect, patience: s.patience}
 }
 
 // Single runs do for a write that is one statement, without a transaction around it.
@@ -87,7 +95,7 @@ func (s *Store) Single(ctx context.Context, do func(*Queries) error) error {
 		return err
 	}
 	defer done()
-	return do(&Queries{statements: s.write, dialect: s.dialect})
+	return do(&Queries{statements: s.write, dialect: s.dialect, patience: s.patience})
 }
 
 // maxTries is how often a transaction is done in all that loses against others.
@@ -125,12 +133,15 @@ func (s *Store) turn(ctx context.Context) (done func(), err error) {
 }
 
 func (s *Store) transaction(ctx context.Context, do func(*Queries) error) error {
+	deadline := s.dialect.deadline(s.patience)
+	ctx, cancel := until(ctx, deadline)
+	defer cancel()
 	tx, err := s.write.pool.BeginTx(ctx, nil)
 	if err != nil {
 		return classify(s.dialect, fmt.Errorf("begin transaction: %w", err))
 	}
 	defer func() { _ = tx.Rollback() }() // after a commit there is nothing left to roll back
-	if err := do(&Queries{statements: s.write, tx: tx, dialect: s.dialect}); err != nil {
+	if err := do(&Queries{statements: s.write, tx: tx, dialect: s.dialect, deadline: deadline}); err != nil {
 		return err
 	}
 	if err := tx.Commit(); err != nil {
@@ -143,6 +154,7 @@ func (s *Store) transaction(ctx context.Context, do func(*Queries) error) error 
 // reached, or its disk is full or failing. Whether what was being written is stored is then unknown.
 var ErrUnavailable = errors.New("the database is not available")
 
+// classify is for a store that is open: whatever keeps it from connecting may pass, as the credentials were good once.
 func classify(d *dialect, err error) error {
 	if err != nil && d.away(err) {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
@@ -150,11 +162,36 @@ func classify(d *dialect, err error) error {
 	return err
 }
 
+// classifyOpening is for one that is being opened: what is wrong with its configuration does not pass by itself.
+func classifyOpening(d *dialect, err error) error {
+	if d.misconfigured(err) {
+		return err
+	}
+	return classify(d, err)
+}
+
 // Queries are the statements, bound to a transaction or to the pool of readers.
 type Queries struct {
 	statements *statements
 	tx         *sql.Tx // nil outside of a transaction
 	dialect    *dialect
+	patience   time.Duration // for each statement, outside of a transaction
+	deadline   time.Time     // of the transaction; zero for none
+}
+
+// bounded is ctx with the time that one statement has.
+func (q *Queries) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if q.tx != nil {
+		return until(ctx, q.deadline)
+	}
+	return until(ctx, q.dialect.deadline(q.patience))
+}
+
+func until(ctx context.Context, deadline time.Time) (context.Context, context.CancelFunc) {
+	if deadline.IsZero() {
+		return ctx, func() {}
+	}
+	return context.WithDeadline(ctx, deadline)
 }
 
 // Now returns the database's time.

@@ -37,10 +37,11 @@ type Registration struct {
 	Exclusive bool
 	Lease     time.Duration
 	Home      string // see WorkerRow
+	Seen      int64  // incarnation that the row of this name had when it was found free to take; 0: there was none
 }
 
-// RegisterWorker stores a worker that starts: a new row, or a new incarnation of the row that has its name. A worker
-// that was cordoned stays so.
+// RegisterWorker stores a worker that starts: a new row, or a new incarnation of the row that has its name. It returns
+// 0 if another process has registered since Seen was read. A worker that was cordoned stays so.
 func (q *Queries) RegisterWorker(ctx context.Context, r Registration) (id, incarnation int64, err error) {
 	labels, err := json.Marshal(r.Labels)
 	if err != nil {
@@ -56,22 +57,39 @@ func (q *Queries) RegisterWorker(ctx context.Context, r Registration) (id, incar
 			labels = excluded.labels, slots = excluded.slots, exclusive = excluded.exclusive, passed_over = FALSE,
 			registered_at = excluded.registered_at, last_heartbeat = excluded.last_heartbeat,
 			lease_until = excluded.lease_until, home = excluded.home
+			WHERE worker.incarnation = $9
 		RETURNING id, incarnation`,
-		r.Name, r.Type, clean(r.Host), string(labels), r.Slots, r.Exclusive, r.Lease.Microseconds(), r.Home).Scan(&id, &incarnation)
+		r.Name, r.Type, clean(r.Host), string(labels), r.Slots, r.Exclusive, r.Lease.Microseconds(), r.Home,
+		r.Seen).Scan(&id, &incarnation)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, 0, nil
+	}
 	if err != nil {
 		return 0, 0, wrap(err, "register worker %s", r.Name)
 	}
-	return id, incarnation, q.SetRuntimes(ctx, id, r.Runtimes)
+	return id, incarnation, q.replaceRuntimes(ctx, id, r.Runtimes)
 }
 
-// SetRuntimes replaces the capabilities of a worker.
-func (q *Queries) SetRuntimes(ctx context.Context, workerID int64, runtimes []attune.Runtime) error {
+// SetRuntimes replaces the capabilities of an incarnation of a worker; those of a later one are left alone.
+func (q *Queries) SetRuntimes(ctx context.Context, workerID, incarnation int64, runtimes []attune.Runtime) error {
+	var now int64
+	err := q.row(ctx, `SELECT incarnation FROM worker WHERE id = $1 {for update}`, workerID).Scan(&now)
+	if errors.Is(err, sql.ErrNoRows) || err == nil && now != incarnation {
+		return nil
+	}
+	if err != nil {
+		return wrap(err, "look up the incarnation of worker %d", workerID)
+	}
+	return q.replaceRuntimes(ctx, workerID, runtimes)
+}
+
+func (q *Queries) replaceRuntimes(ctx context.Context, workerID int64, runtimes []attune.Runtime) error {
 	if _, err := q.exec(ctx, `DELETE FROM runtime WHERE worker_id = $1`, workerID); err != nil {
 		return wrap(err, "clear the runtimes of worker %d", workerID)
 	}
 	for _, r := range runtimes {
 		_, err := q.exec(ctx, `INSERT INTO runtime (worker_id, name, version, path) VALUES ($1, $2, $3, $4)`,
-			workerID, r.Name, r.Version, r.Path)
+			workerID, r.Name, clean(r.Version), clean(r.Path))
 		if err != nil {
 			return wrap(err, "store runtime %s of worker %d", r.Name, workerID)
 		}
@@ -86,12 +104,12 @@ type Pulse struct {
 }
 
 // Heartbeat renews the lease of an incarnation, in one statement. It returns false if a later incarnation has taken the
-// row or it is gone. A worker that was only silent becomes active again, and one that was passed over gets another
-// chance: it may have let one execution lie and be well, and without work it could never show it.
+// row or it is gone. A worker that was taken for lost stays so, until it has seen to what it was running and says that
+// it is active. One that was passed over gets another chance: it may have let one execution lie and be well, and
+// without work it could never show it.
 func (q *Queries) Heartbeat(ctx context.Context, id, incarnation int64, lease time.Duration) (p Pulse, mine bool, err error) {
 	err = q.row(ctx, `
-		UPDATE worker SET last_heartbeat = {now}, lease_until = {now} + $3, passed_over = FALSE,
-			status = CASE status WHEN 'lost' THEN 'active' ELSE status END
+		UPDATE worker SET last_heartbeat = {now}, lease_until = {now} + $3, passed_over = FALSE
 		WHERE id = $1 AND incarnation = $2
 		RETURNING status, (SELECT count(*) FROM execution e
 			WHERE e.worker_id = worker.id AND e.status IN ('scheduled', 'running', 'canceling'))`,
@@ -115,11 +133,13 @@ func (q *Queries) SetWorkerStatus(ctx context.Context, id int64, to attune.Worke
 	return n > 0, wrap(err, "set worker %d %s", id, to)
 }
 
-// MarkWorkerLost marks an incarnation as lost; a later one is left alone.
-func (q *Queries) MarkWorkerLost(ctx context.Context, id, incarnation int64) error {
-	_, err := q.exec(ctx, `UPDATE worker SET status = 'lost'
-		WHERE id = $1 AND incarnation = $2 AND status IN ('active', 'draining')`, id, incarnation)
-	return wrap(err, "mark worker %d as lost", id)
+// MarkWorkerLost marks an incarnation as lost, unless a later one has the row or, where its silence is what tells, its
+// lease was renewed; it returns whether neither is so. One that was cordoned or has left keeps its status.
+func (q *Queries) MarkWorkerLost(ctx context.Context, id, incarnation int64, silent bool) (bool, error) {
+	n, err := q.exec(ctx, `
+		UPDATE worker SET status = CASE WHEN status IN ('active', 'draining') THEN 'lost' ELSE status END
+		WHERE id = $1 AND incarnation = $2 AND (lease_until < {now} OR NOT $3)`, id, incarnation, silent)
+	return n > 0, wrap(err, "mark worker %d as lost", id)
 }
 
 // Deregister marks an incarnation that has ended as inactive; a later incarnation is left alone.
@@ -171,13 +191,13 @@ func (q *Queries) Workers(ctx context.Context) ([]WorkerRow, error) {
 }
 
 // AnySilent tells in one statement whether a worker's lease is over that has not left in good order, or that has
-// executions still.
-func (q *Queries) AnySilent(ctx context.Context) (bool, error) {
-	var silent bool
-	err := q.row(ctx, `SELECT EXISTS (SELECT 1 FROM worker w WHERE w.lease_until < {now}
+// executions still, and when that was by the database's clock.
+func (q *Queries) AnySilent(ctx context.Context) (silent bool, at time.Time, err error) {
+	var us int64
+	err = q.row(ctx, `SELECT EXISTS (SELECT 1 FROM worker w WHERE w.lease_until < {now}
 		AND (w.status IN ('active', 'draining') OR EXISTS (SELECT 1 FROM execution e
-			WHERE e.worker_id = w.id AND e.status IN ('scheduled', 'running', 'canceling'))))`).Scan(&silent)
-	return silent, wrap(err, "look for silent workers")
+			WHERE e.worker_id = w.id AND e.status IN ('scheduled', 'running', 'canceling')))), {now}`).Scan(&silent, &us)
+	return silent, fromMicros(us), wrap(err, "look for silent workers")
 }
 
 // Worker returns one worker.

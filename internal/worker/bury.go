@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 
 	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/internal/artifact"
@@ -35,7 +36,7 @@ func (u Undertaker) Bury(ctx context.Context, row store.WorkerRow) (dead bool, e
 		return false, err
 	}
 	defer unlock()
-	if err := u.deliver(home); err != nil {
+	if err := u.deliver(ctx, home); err != nil {
 		return false, err
 	}
 	processes, err := process.New(process.Config{Name: row.Name, RecordsDir: home.Processes(), Logger: u.Logger})
@@ -79,23 +80,15 @@ func remainsIn(artifacts *artifact.Store, log *slog.Logger) execution.Remains {
 }
 
 // deliver delivers a dead worker's spool.
-func (u Undertaker) deliver(home Home) error {
+func (u Undertaker) deliver(ctx context.Context, home Home) error {
 	spool := newSpool(home.spool())
 	if err := spool.load(); err != nil {
 		u.Logger.Error("the spool is incomplete", "error", err)
 	}
-	for {
-		file, ok := spool.first()
-		if !ok {
-			return nil
-		}
-		if !deliver(u.Logger, u.Executions, u.Store, file.ending) {
-			return fmt.Errorf("deliver the spooled result of execution %d: %w", file.Fence.ExecutionID, store.ErrUnavailable)
-		}
-		if err := spool.drop(file); err != nil {
-			return err
-		}
+	if err := (courier{u.Executions, u.Store, u.Logger}).empty(ctx, spool); err != nil {
+		return fmt.Errorf("deliver the spooled results of worker %s: %w", filepath.Base(home.dir), err)
 	}
+	return nil
 }
 
 // bury removes all traces of an exclusive worker.

@@ -2,6 +2,8 @@ package worker
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -17,11 +19,21 @@ const retryPause = time.Second
 // jitter spreads the tries of many workers over time: half to one and a half times d.
 func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d) }
 
+// firstTry is how long the database has to take an ending before it is written to this host's disk: until then it is in
+// memory only.
+const firstTry = 5 * time.Second
+
 // finish stores how an attempt ended: at once, or, if the database can't take it or others wait before it, by way of the
 // spool. The result of somebody's work must not depend on the database being there at that moment.
 func (w *Worker) finish(e ending) {
-	if w.spool.size() == 0 && w.deliver(e) {
-		return
+	if w.spool.size() == 0 {
+		ctx, cancel := context.WithTimeout(w.trying, firstTry)
+		err := w.courier.bring(ctx, e)
+		cancel()
+		if err == nil {
+			return
+		}
+		w.log.Warn("result not stored, it goes to the spool", "execution", e.Fence.ExecutionID, "error", err)
 	}
 	err := w.spool.put(e)
 	if err == nil {
@@ -29,55 +41,17 @@ func (w *Worker) finish(e ending) {
 		return
 	}
 	w.log.Error("result can't be kept on this host, it waits in memory", "execution", e.Fence.ExecutionID, "error", err)
-	for !w.deliver(e) {
+	for {
+		err := w.courier.insist(w.trying, e)
+		if err == nil {
+			return
+		}
+		w.log.Warn("result not stored, it is repeated", "execution", e.Fence.ExecutionID, "error", err)
 		select {
-		case <-w.giveUp:
+		case <-w.trying.Done():
 			return
 		case <-time.After(jitter(retryPause)):
 		}
-	}
-}
-
-// deliver stores one ending, and returns whether the answer is certain.
-func (w *Worker) deliver(e ending) bool { return deliver(w.log, w.deps.Executions, w.deps.Store, e) }
-
-func deliver(log *slog.Logger, executions *execution.Service, db *store.Store, e ending) bool {
-	// Not the work's context: the end is stored also when the worker is told to end.
-	ctx, cancel := context.WithTimeout(context.Background(), deliverTime)
-	defer cancel()
-	outcome := e.Outcome
-	outcome.Age = max(0, time.Since(e.EndedAt))
-	status, err := executions.Finish(ctx, e.Fence, outcome, e.Artifacts)
-	switch attune.ErrorCode(err) {
-	case "":
-		log.Debug("ended", "execution", e.Fence.ExecutionID, "attempt", e.Fence.Attempt, "status", status)
-		return true
-	case attune.CodeStale:
-		log.Warn("the attempt was over: its result is kept as an artifact only", "execution", e.Fence.ExecutionID, "error", err)
-		keepStale(ctx, log, db, e)
-		return true
-	case attune.CodeNotFound:
-		log.Warn("the execution was deleted while it ran", "execution", e.Fence.ExecutionID)
-		return true
-	}
-	log.Warn("result not stored, it is repeated", "execution", e.Fence.ExecutionID, "error", err)
-	return false
-}
-
-// deliverTime bounds one try: SQLite waits 20 s for another process, and sessions of PostgreSQL have limits of their own.
-const deliverTime = time.Minute
-
-// keepStale lists what a refused attempt has left, so that it can be found.
-func keepStale(ctx context.Context, log *slog.Logger, db *store.Store, e ending) {
-	err := db.Write(ctx, func(q *store.Queries) error {
-		worker, err := q.Worker(ctx, e.Fence.WorkerID)
-		if err != nil {
-			return err
-		}
-		return q.PutArtifacts(ctx, e.Fence.ExecutionID, worker.Name, e.Artifacts)
-	})
-	if err != nil {
-		log.Warn("artifacts of a refused attempt are not listed", "execution", e.Fence.ExecutionID, "error", err)
 	}
 }
 
@@ -98,22 +72,119 @@ func (w *Worker) deliverSpool(ctx context.Context) error {
 // emptySpool returns when everything was delivered, or with the cause of ctx.
 func (w *Worker) emptySpool(ctx context.Context) error {
 	for {
-		file, ok := w.spool.first()
-		if !ok {
+		err := w.courier.empty(ctx, w.spool)
+		if err == nil {
 			return nil
 		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if !w.deliver(file.ending) {
-			select {
-			case <-ctx.Done():
-			case <-time.After(jitter(retryPause)):
-			}
-			continue
+		w.log.Warn("spooled results not stored, it is repeated", "results", w.spool.size(), "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(jitter(retryPause)):
 		}
-		if err := w.spool.drop(file); err != nil { // delivering it again changes nothing
-			w.log.Warn("delivered result stays in the spool until the next start", "error", err)
+	}
+}
+
+// courier brings endings to the database.
+type courier struct {
+	executions *execution.Service
+	store      *store.Store
+	log        *slog.Logger
+}
+
+// bring delivers one ending once. It returns nil when the answer is certain.
+func (c courier) bring(ctx context.Context, e ending) error {
+	outcome := e.Outcome
+	outcome.Age = max(0, time.Since(e.EndedAt))
+	status, err := c.executions.Finish(ctx, e.Fence, outcome, e.Artifacts)
+	switch attune.ErrorCode(err) {
+	case "":
+		c.log.Debug("ended", "execution", e.Fence.ExecutionID, "attempt", e.Fence.Attempt, "status", status)
+	case attune.CodeStale:
+		c.log.Warn("the attempt was over: its result is kept as an artifact only", "execution", e.Fence.ExecutionID, "error", err)
+		c.keepStale(ctx, e)
+	case attune.CodeNotFound:
+		c.log.Warn("the execution was deleted while it ran", "execution", e.Fence.ExecutionID)
+	default:
+		return err
+	}
+	return nil
+}
+
+// keepStale lists what a refused attempt has left, so that it can be found.
+func (c courier) keepStale(ctx context.Context, e ending) {
+	err := c.store.Write(ctx, func(q *store.Queries) error {
+		worker, err := q.Worker(ctx, e.Fence.WorkerID)
+		if err != nil {
+			return err
+		}
+		return q.PutArtifacts(ctx, e.Fence.ExecutionID, worker.Name, e.Artifacts)
+	})
+	if err != nil {
+		c.log.Warn("artifacts of a refused attempt are not listed", "execution", e.Fence.ExecutionID, "error", err)
+	}
+}
+
+// errRefused says that the database is there and won't take an ending, not even its bare status.
+var errRefused = errors.New("the database refuses it")
+
+// refusals is how often the database may refuse an ending before it is believed, and refusalPause the time between.
+const (
+	refusals     = 3
+	refusalPause = 200 * time.Millisecond
+)
+
+// insist delivers one ending, of which as little as its status if the database is there and refuses all of it: an
+// execution must end, and others wait behind it. What was refused is in the log.
+func (c courier) insist(ctx context.Context, e ending) error {
+	var err error
+	for try := 1; try <= refusals; try++ {
+		if err = c.bring(ctx, e); err == nil || errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(jitter(refusalPause)):
+		}
+	}
+	c.log.Error("the database refuses how an execution ended: only that it did is stored",
+		"execution", e.Fence.ExecutionID, "outcome", e.Outcome.Status, "error", err)
+	bare := ending{Fence: e.Fence, EndedAt: e.EndedAt, Outcome: attune.Outcome{
+		Status: attune.StatusFailed, Failure: &attune.Failure{
+			Kind: attune.FailureSetup, Message: fmt.Sprintf("it ended as %s, and the database refused to store how: %v", e.Outcome.Status, err),
+		},
+	}}
+	if err := c.bring(ctx, bare); err != nil {
+		if errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
+			return err
+		}
+		return fmt.Errorf("%w: %w", errRefused, err)
+	}
+	return nil
+}
+
+// empty delivers a spool in order, until it is empty or the database can't be had. What is refused is set aside, and
+// does not keep back what came after it.
+func (c courier) empty(ctx context.Context, s *spool) error {
+	for {
+		file, ok := s.first()
+		if !ok {
+			return nil
+		}
+		err := c.insist(ctx, file.ending)
+		switch {
+		case errors.Is(err, errRefused):
+			path, moved := s.setAside(file)
+			c.log.Error("spooled result is set aside", "execution", file.Fence.ExecutionID, "file", path, "error", errors.Join(err, moved))
+		case err != nil:
+			return err
+		default:
+			if err := s.drop(file); err != nil { // delivering it again changes nothing
+				c.log.Warn("delivered result stays in the spool until the next start", "error", err)
+			}
 		}
 	}
 }

@@ -11,37 +11,39 @@ import (
 	"github.com/attune-automation/attune/internal/store"
 )
 
-// heartbeat renews the lease until ctx ends. A database that does not answer is waited for: a late heartbeat is not a
-// death. When another incarnation has the row, it stops the taking of more.
+// beatTime bounds one heartbeat: a database that takes the question and never answers may well answer on another
+// connection.
+const beatTime = 10 * time.Second
+
+// heartbeat renews the lease until ctx ends, soon again if it failed. A database that does not answer is waited for: a
+// late heartbeat is not a death. When another incarnation has the row, it stops the taking of more.
 func (w *Worker) heartbeat(ctx context.Context, stopTaking context.CancelCauseFunc) error {
-	ticker := time.NewTicker(w.cfg.Heartbeat)
-	defer ticker.Stop()
+	timer := time.NewTimer(w.cfg.Heartbeat)
+	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-ticker.C:
+		case <-timer.C:
 		}
-		beating, done := context.WithTimeout(ctx, deliverTime) // a database that takes the question and never answers
-		if err := w.beat(beating, stopTaking); err != nil && ctx.Err() == nil {
-			w.log.Warn("heartbeat failed, it is repeated", "error", err)
+		pause := w.cfg.Heartbeat
+		if err := w.beat(ctx, stopTaking); err != nil {
+			if ctx.Err() == nil {
+				w.log.Warn("heartbeat failed, it is repeated", "error", err)
+			}
+			pause = min(jitter(retryPause), pause)
 		}
-		done()
+		timer.Reset(pause)
+		if err := w.refresh(ctx); err != nil && ctx.Err() == nil {
+			w.log.Warn("what this worker can run is not known, it is looked up again", "error", err)
+		}
 	}
 }
 
 // beat makes one statement if there is nothing to tell or to mend.
 func (w *Worker) beat(ctx context.Context, stopTaking context.CancelCauseFunc) error {
-	if err := w.refresh(ctx); err != nil {
-		return err
-	}
 	begun := time.Now()
-	var pulse store.Pulse
-	mine := true
-	err := w.deps.Store.Single(ctx, func(q *store.Queries) (err error) {
-		pulse, mine, err = q.Heartbeat(ctx, w.id, w.incarnation, w.lease())
-		return err
-	})
+	pulse, mine, err := w.renew(ctx)
 	if err != nil {
 		return err
 	}
@@ -50,7 +52,10 @@ func (w *Worker) beat(ctx context.Context, stopTaking context.CancelCauseFunc) e
 		return nil
 	}
 	w.renewed.Store(&begun)
-	if pulse.Status == attune.WorkerDraining {
+	switch pulse.Status {
+	case attune.WorkerLost:
+		return w.comeBack(ctx)
+	case attune.WorkerDraining:
 		w.drain()
 	}
 	if pulse.Held == 0 && w.slots.used() == 0 {
@@ -59,14 +64,48 @@ func (w *Worker) beat(ctx context.Context, stopTaking context.CancelCauseFunc) e
 	return w.reconcile(ctx)
 }
 
+func (w *Worker) renew(ctx context.Context) (pulse store.Pulse, mine bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, beatTime)
+	defer cancel()
+	err = w.deps.Store.Single(ctx, func(q *store.Queries) (err error) {
+		pulse, mine, err = q.Heartbeat(ctx, w.id, w.incarnation, w.lease())
+		return err
+	})
+	return pulse, mine, err
+}
+
+// comeBack makes a worker active again that was taken for lost while it was silent. What another worker may have been
+// given meanwhile ends first, then whatever the table does not have here any more.
+func (w *Worker) comeBack(ctx context.Context) error {
+	ended := w.slots.endWhere(rerun, errLapsed)
+	w.log.Warn("this worker was taken for lost while it was silent", "ended", len(ended))
+	to := attune.WorkerActive
+	select {
+	case <-w.draining:
+		to = attune.WorkerDraining
+	default:
+	}
+	err := w.deps.Store.Single(ctx, func(q *store.Queries) error {
+		_, err := q.SetWorkerStatus(ctx, w.id, to, attune.WorkerLost)
+		return err
+	})
+	return errors.Join(err, w.reconcile(ctx))
+}
+
+// rerun tells of attempts that go to another worker if this one is lost.
+func rerun(_ attune.Fence, s slot) bool { return s.running && s.again }
+
 // lease is for how long the worker counts as alive after a heartbeat.
 func (w *Worker) lease() time.Duration { return leaseIntervals * w.cfg.Heartbeat }
 
 // superseded is why a worker ends whose row belongs to another incarnation.
 func (w *Worker) superseded(ctx context.Context) error {
 	now, err := w.deps.Store.Read().Worker(ctx, w.id)
-	if err != nil {
+	if attune.ErrorCode(err) == attune.CodeNotFound {
 		return fmt.Errorf("%w: its row is gone", ErrSuperseded)
+	}
+	if err != nil {
+		return fmt.Errorf("%w, and which one can't be read: %w", ErrSuperseded, err)
 	}
 	return fmt.Errorf("%w: worker %s is on host %s now, in its incarnation %d; this was %d",
 		ErrSuperseded, w.cfg.Name, now.Host, now.Incarnation, w.incarnation)
@@ -88,11 +127,12 @@ func (w *Worker) reconcile(ctx context.Context) error {
 		for _, row := range rows {
 			held[row.Fence()] = true
 			switch {
-			case w.spool.holds(row.Fence()):
-			case !w.slots.holds(row.Fence()):
+			case w.slots.holds(row.Fence()): // first: the spool gets an ending before its slot is free
+				if status == attune.StatusCanceling {
+					w.slots.end(row.Fence(), errCancelled)
+				}
+			case !w.spool.holds(row.Fence()):
 				w.abandon(ctx, row.Fence())
-			case status == attune.StatusCanceling:
-				w.slots.end(row.Fence(), errCancelled)
 			}
 		}
 	}
@@ -114,31 +154,38 @@ func (w *Worker) abandon(ctx context.Context, f attune.Fence) {
 	w.log.Warn("ended in the table what does not run here", "execution", f.ExecutionID, "status", status)
 }
 
-// leaseMargin is how long before the scheduler may give its attempts to others the worker has ended them, beside the
-// grace that they get.
+// leaseMargin is how long before the scheduler may give its attempts to others nothing of them is left here, at most.
 const leaseMargin = 2 * time.Second
 
-// keepLease ends what another worker would get, before it would, when the lease could not be renewed. The clock is
-// monotonic, and only this worker's: nobody else need agree with it.
+// keepLease ends what another worker would get, before it would, when the lease could not be renewed: early enough for
+// its grace, but not before two heartbeats are late. What is left of a grace shortly before the lease ends is cut off.
+// The clock is monotonic, and only this worker's: nobody else need agree with it.
 func (w *Worker) keepLease(ctx context.Context) error {
 	if !w.cfg.Leased {
 		return nil
 	}
-	last := max(w.lease()-w.cfg.KillGrace-leaseMargin, w.cfg.Heartbeat)
-	ticker := time.NewTicker(min(time.Second, w.cfg.Heartbeat))
+	last := w.lease() - min(leaseMargin, w.cfg.Heartbeat/2)
+	first := max(last-w.cfg.KillGrace, 2*w.cfg.Heartbeat)
+	ticker := time.NewTicker(min(time.Second, w.cfg.Heartbeat/5))
 	defer ticker.Stop()
-	for {
+	for said := false; ; {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
 		}
-		if w.silence() < last {
+		silence := w.silence()
+		if silence < first {
+			said = false
 			continue
 		}
-		ended := w.slots.endWhere(func(_ attune.Fence, s slot) bool { return s.running && s.again }, errLapsed)
-		if len(ended) > 0 {
+		ended := w.slots.endWhere(rerun, errLapsed)
+		if len(ended) > 0 && !said {
 			w.log.Warn("the lease can't be renewed: ending what will run elsewhere", "executions", len(ended))
+			said = true
+		}
+		if silence >= last {
+			w.slots.hurryWhere(rerun)
 		}
 	}
 }
@@ -201,5 +248,5 @@ func (w *Worker) refresh(ctx context.Context) error {
 		return nil
 	}
 	w.log.Info("capabilities changed", "runtimes", now)
-	return w.deps.Store.Write(ctx, func(q *store.Queries) error { return q.SetRuntimes(ctx, w.id, now) })
+	return w.deps.Store.Write(ctx, func(q *store.Queries) error { return q.SetRuntimes(ctx, w.id, w.incarnation, now) })
 }

@@ -27,19 +27,40 @@ func (w *Worker) start(ctx context.Context) error {
 	if err := w.deps.Runtimes.SetUp(ctx); err != nil {
 		return fmt.Errorf("set up the runtimes: %w", err)
 	}
-	if err := w.register(ctx); err != nil {
+	if err := w.patiently(ctx, w.register); err != nil {
 		return err
 	}
-	n, err := w.deps.Executions.Lose(ctx, w.id, w.incarnation-1, "worker "+w.cfg.Name+" stopped while it ran this",
-		remainsIn(w.deps.Artifacts, w.log))
-	if err != nil {
+	if err := w.patiently(ctx, w.loseEarlier); err != nil {
 		return fmt.Errorf("abandon what an earlier life ran: %w", err)
-	}
-	if n > 0 {
-		w.log.Warn("abandoned what an earlier life ran", "executions", n)
 	}
 	w.log.Debug("registered", "id", w.id, "incarnation", w.incarnation, "slots", w.cfg.Slots)
 	return nil
+}
+
+// patiently repeats a step of the start that a server's database did not take: it may go away at any moment.
+func (w *Worker) patiently(ctx context.Context, step func(context.Context) error) error {
+	for {
+		err := step(ctx)
+		if !w.cfg.Leased || !errors.Is(err, store.ErrUnavailable) {
+			return err
+		}
+		w.log.Warn("the database is away, the start waits for it", "error", err)
+		w.cfg.Progress()
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(jitter(retryPause)):
+		}
+	}
+}
+
+func (w *Worker) loseEarlier(ctx context.Context) error {
+	n, err := w.deps.Executions.Lose(ctx, w.id, w.incarnation-1, "worker "+w.cfg.Name+" stopped while it ran this",
+		remainsIn(w.deps.Artifacts, w.log))
+	if n > 0 {
+		w.log.Warn("abandoned what an earlier life ran", "executions", n)
+	}
+	return err
 }
 
 // ready is called each time the worker's queue is bound. Until then a placement found no queue: the worker may have
@@ -47,7 +68,8 @@ func (w *Worker) start(ctx context.Context) error {
 func (w *Worker) ready(ctx, work context.Context) {
 	w.closeRegistered()
 	if err := w.catchUp(ctx, work); err != nil && ctx.Err() == nil {
-		w.log.Warn("can't read what was placed here, the poll repeats it", "error", err)
+		w.behind.Store(true)
+		w.log.Warn("can't read what was placed here, it is repeated", "error", err)
 	}
 }
 
@@ -76,12 +98,15 @@ func (w *Worker) register(ctx context.Context) error {
 	defer look.Stop()
 	for said := false; ; {
 		holder, err := w.tryRegister(ctx, home)
-		if err != nil || holder == nil {
+		if err != nil || w.incarnation != 0 {
 			return err
+		}
+		if holder == nil {
+			continue // a namesake has registered in this moment: the next look finds it
 		}
 		if !said {
 			w.log.Warn("another process is this worker: waiting until it has left, or its lease is over",
-				"host", holder.Host, "incarnation", holder.Incarnation, "lease", holder.Lease)
+				"host", holder.Host, "incarnation", holder.Incarnation, "lease", holder.Lease.String())
 			said = true
 		}
 		select {
@@ -92,7 +117,7 @@ func (w *Worker) register(ctx context.Context) error {
 	}
 }
 
-// tryRegister registers, or returns who holds the row.
+// tryRegister registers, or returns who holds the row; neither if somebody else has registered meanwhile.
 func (w *Worker) tryRegister(ctx context.Context, home string) (holder *store.WorkerRow, err error) {
 	begun := time.Now()
 	err = w.deps.Store.Write(ctx, func(q *store.Queries) error {
@@ -109,6 +134,7 @@ func (w *Worker) tryRegister(ctx context.Context, home string) (holder *store.Wo
 		w.id, w.incarnation, err = q.RegisterWorker(ctx, store.Registration{
 			Name: w.cfg.Name, Type: w.cfg.Type, Host: w.cfg.Host, Labels: w.cfg.Labels, Slots: w.cfg.Slots,
 			Exclusive: w.cfg.Exclusive, Lease: w.lease(), Runtimes: w.capabilities(), Home: home,
+			Seen: row.Incarnation,
 		})
 		return err
 	})
@@ -127,6 +153,9 @@ func (w *Worker) capabilities() []attune.Runtime {
 	return offered
 }
 
+// leaveTime is how long a server's database has to take note that the worker leaves.
+const leaveTime = 8 * time.Second
+
 // leave deregisters a worker that has nothing left to run. What it was still to claim goes back; an exclusive worker,
 // which is nobody's once its command ends, takes its row and its home with it. While the database is away nobody can be
 // told: the lease ends by itself. Who still has results to tell keeps its row, so that the next start can.
@@ -134,8 +163,11 @@ func (w *Worker) leave(ctx context.Context) error {
 	if w.spool.size() > 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, deliverTime)
-	defer cancel()
+	if w.cfg.Leased { // else, the database is a file that answers in its own time
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, leaveTime)
+		defer cancel()
+	}
 	err := w.deregister(ctx)
 	if errors.Is(err, store.ErrUnavailable) && w.cfg.Leased {
 		w.log.Warn("not deregistered, the lease ends by itself", "error", err)

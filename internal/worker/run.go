@@ -11,19 +11,20 @@ import (
 	"github.com/attune-automation/attune/internal/runtime"
 )
 
-// run takes a claimed attempt to its end: whatever happens on the way, its row gets a final status.
-func (w *Worker) run(ctx context.Context, a execution.Assignment) {
+// run takes a claimed attempt to its end: whatever happens on the way, its row gets a final status. Once it is being
+// ended, hurry ends its grace.
+func (w *Worker) run(ctx context.Context, a execution.Assignment, hurry <-chan struct{}) {
 	steps := newTrace(a.Trace || w.cfg.Trace)
 	w.log.Debug("running", "execution", a.ID, "attempt", a.Attempt, "action", a.Action.Ref)
-	outcome, left := w.attempt(ctx, a, steps)
+	outcome, left := w.attempt(ctx, a, hurry, steps)
 	w.finish(ending{Fence: a.Fence(), Outcome: outcome, Artifacts: left, EndedAt: time.Now()})
 }
 
 // attempt prepares, runs and collects; every failure on the way is part of the outcome.
-func (w *Worker) attempt(ctx context.Context, a execution.Assignment, steps *trace) (attune.Outcome, []attune.Artifact) {
+func (w *Worker) attempt(ctx context.Context, a execution.Assignment, hurry <-chan struct{}, steps *trace) (attune.Outcome, []attune.Artifact) {
 	steps.begin("artifacts")
 	kept, fault := w.openArtifacts(a)
-	result, err := w.execute(ctx, a, kept, steps)
+	result, err := w.execute(ctx, a, kept, hurry, steps)
 	steps.begin("collect")
 	outcome := outcomeOf(ctx, result, err)
 	fault = errors.Join(fault, kept.close(&outcome))
@@ -37,7 +38,7 @@ func (w *Worker) attempt(ctx context.Context, a execution.Assignment, steps *tra
 	return outcome, left
 }
 
-func (w *Worker) execute(ctx context.Context, a execution.Assignment, kept *keeping, steps *trace) (runtime.Result, error) {
+func (w *Worker) execute(ctx context.Context, a execution.Assignment, kept *keeping, hurry <-chan struct{}, steps *trace) (runtime.Result, error) {
 	steps.begin("prepare")
 	place, err := w.prepare(ctx, a)
 	if err != nil {
@@ -57,7 +58,7 @@ func (w *Worker) execute(ctx context.Context, a execution.Assignment, kept *keep
 	if err != nil {
 		return runtime.SetupFailure(err)
 	}
-	task.Trace = steps.begin
+	task.Hurry, task.Trace = hurry, steps.begin
 	steps.begin("execute")
 	return run.Execute(ctx, task)
 }

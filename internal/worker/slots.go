@@ -19,8 +19,9 @@ type slots struct {
 // slot is one place that is taken.
 type slot struct {
 	cancel  context.CancelCauseFunc
-	running bool // the claim is certain
-	again   bool // its policy gives it to another worker if this one is lost
+	hurry   func() // ends the grace of what is being ended
+	running bool   // the claim is certain
+	again   bool   // its policy gives it to another worker if this one is lost
 }
 
 // reservation is the answer to a reserve.
@@ -36,8 +37,8 @@ func newSlots(size int) *slots {
 	return &slots{size: size, taken: map[attune.Fence]*slot{}, freed: make(chan struct{}, 1)}
 }
 
-// reserve takes a slot for an attempt; cancel is what ends it.
-func (s *slots) reserve(f attune.Fence, cancel context.CancelCauseFunc) reservation {
+// reserve takes a slot for an attempt; cancel is what ends it, and hurry ends the grace that it has then.
+func (s *slots) reserve(f attune.Fence, cancel context.CancelCauseFunc, hurry func()) reservation {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, ok := s.taken[f]; ok {
@@ -46,7 +47,7 @@ func (s *slots) reserve(f attune.Fence, cancel context.CancelCauseFunc) reservat
 	if len(s.taken) >= s.size {
 		return full
 	}
-	s.taken[f] = &slot{cancel: cancel}
+	s.taken[f] = &slot{cancel: cancel, hurry: hurry}
 	return reserved
 }
 
@@ -91,6 +92,17 @@ func (s *slots) endWhere(is func(attune.Fence, slot) bool, why error) []attune.F
 		}
 	}
 	return ended
+}
+
+// hurryWhere ends the grace of all attempts that are so: what is left of them gets SIGKILL.
+func (s *slots) hurryWhere(is func(attune.Fence, slot) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for f, taken := range s.taken {
+		if is(f, *taken) {
+			taken.hurry()
+		}
+	}
 }
 
 // running returns the attempts whose claims are certain.

@@ -42,7 +42,8 @@ type spooled struct {
 
 func newSpool(dir string) *spool { return &spool{dir: dir, next: 1, added: make(chan struct{}, 1)} }
 
-// load reads what an earlier life has left. A file that can't be read is set aside for a person, under another name.
+// load reads what an earlier life has left. A file that holds no ending is set aside for a person; one that can't be
+// read now stays for the next start.
 func (s *spool) load() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -61,18 +62,29 @@ func (s *spool) load() error {
 		if !ok || err != nil {
 			continue // being written when the worker died, or set aside
 		}
+		s.next = max(s.next, number+1)
 		file, err := s.read(number)
+		if errors.Is(err, errNoEnding) {
+			err = errors.Join(err, s.rename(number, unreadable))
+		}
 		if err != nil {
-			path := s.path(number)
-			faults = append(faults, fmt.Errorf("spooled result %s is set aside: %w", path, err), os.Rename(path, path+".unreadable"))
+			faults = append(faults, err)
 			continue
 		}
 		s.files = append(s.files, file)
-		s.next = max(s.next, number+1)
 	}
 	slices.SortFunc(s.files, func(a, b spooled) int { return a.number - b.number })
 	return errors.Join(faults...)
 }
+
+// errNoEnding says that a file was read and holds something else.
+var errNoEnding = errors.New("it holds no result and is set aside")
+
+// Endings of the names of files that were set aside.
+const (
+	unreadable = ".unreadable"
+	refused    = ".refused"
+)
 
 func (s *spool) read(number int) (file spooled, err error) {
 	text, err := os.ReadFile(s.path(number))
@@ -80,11 +92,18 @@ func (s *spool) read(number int) (file spooled, err error) {
 		return file, err
 	}
 	file.number = number
-	return file, json.Unmarshal(text, &file.ending)
+	if err := json.Unmarshal(text, &file.ending); err != nil {
+		return file, fmt.Errorf("%s: %w: %w", s.path(number), errNoEnding, err)
+	}
+	return file, nil
 }
 
 func (s *spool) path(number int) string {
 	return filepath.Join(s.dir, fmt.Sprintf("%09d.json", number))
+}
+
+func (s *spool) rename(number int, suffix string) error {
+	return os.Rename(s.path(number), s.path(number)+suffix)
 }
 
 // put adds an ending; when it returns nil, the ending survives a power cut.
@@ -95,7 +114,7 @@ func (s *spool) put(e ending) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+	if err := s.make(); err != nil {
 		return err
 	}
 	path := s.path(s.next)
@@ -105,6 +124,9 @@ func (s *spool) put(e ending) error {
 	if err := os.Rename(path+".new", path); err != nil {
 		return err
 	}
+	if err := syncDir(s.dir); err != nil {
+		return errors.Join(err, removeIfThere(path)) // it is told of some other way: never twice
+	}
 	s.files = append(s.files, spooled{s.next, e})
 	s.next++
 	select {
@@ -112,6 +134,15 @@ func (s *spool) put(e ending) error {
 	default: // whoever delivers is awake
 	}
 	return nil
+}
+
+// make makes the directory on first use, so that a power cut can't take it.
+func (s *spool) make() error {
+	err := os.Mkdir(s.dir, 0o700)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return errors.Join(err, syncDir(filepath.Dir(s.dir)))
 }
 
 // first returns the oldest ending.
@@ -130,6 +161,14 @@ func (s *spool) drop(file spooled) error {
 	defer s.mu.Unlock()
 	s.files = slices.DeleteFunc(s.files, func(f spooled) bool { return f.number == file.number })
 	return removeIfThere(s.path(file.number))
+}
+
+// setAside takes an ending out that the database will never take, and returns where a person finds it.
+func (s *spool) setAside(file spooled) (path string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.files = slices.DeleteFunc(s.files, func(f spooled) bool { return f.number == file.number })
+	return s.path(file.number) + refused, s.rename(file.number, refused)
 }
 
 // size returns how many endings wait.
@@ -153,6 +192,15 @@ func writeSynced(path string, text []byte) error {
 	}
 	_, err = file.Write(text)
 	return errors.Join(err, file.Sync(), file.Close())
+}
+
+// syncDir makes the names in a directory survive a power cut.
+func syncDir(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 func removeIfThere(path string) error {

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/attune-automation/attune"
@@ -66,11 +67,15 @@ func (w *Worker) acknowledge(d broker.Delivery) {
 // database at once. What has no slot is given back. certain is called when the message is no longer needed.
 func (w *Worker) take(ctx, work context.Context, f attune.Fence, certain func()) {
 	if f.WorkerID != w.id || f.Incarnation != w.incarnation {
+		if f.WorkerID == w.id && f.Incarnation < w.incarnation {
+			w.giveBack(ctx, f) // placed while this life began; usually its row has gone back already
+		}
 		certain()
-		return // meant for an earlier life; its row has gone back
+		return
 	}
 	running, cancel := context.WithCancelCause(work)
-	switch w.slots.reserve(f, cancel) {
+	hurry := make(chan struct{})
+	switch w.slots.reserve(f, cancel, sync.OnceFunc(func() { close(hurry) })) {
 	case known:
 		cancel(nil)
 		certain()
@@ -87,16 +92,20 @@ func (w *Worker) take(ctx, work context.Context, f attune.Fence, certain func())
 		defer w.slots.free(f)
 		if assignment, ok := w.claim(ctx, f, certain); ok {
 			w.slots.claimed(f, retriedWhenLost(assignment))
-			w.run(running, assignment)
+			w.run(running, assignment, hurry)
 		}
 	})
 }
 
+// claimTime bounds one try of a claim.
+const claimTime = 15 * time.Second
+
 // claim claims an attempt into its slot, again and again until the answer is certain: one that was claimed without our
-// knowledge would be nobody's. The message is not held for so long.
+// knowledge would be nobody's. The message is not held for so long, and a try that was begun is not broken off when the
+// worker is to end: what it claims is run.
 func (w *Worker) claim(ctx context.Context, f attune.Fence, certain func()) (a execution.Assignment, ok bool) {
 	for try := 1; ; try++ {
-		a, err := w.deps.Executions.Claim(ctx, f)
+		a, err := w.tryClaim(ctx, f)
 		if try == 1 {
 			certain()
 		}
@@ -117,6 +126,12 @@ func (w *Worker) claim(ctx context.Context, f attune.Fence, certain func()) (a e
 		case <-time.After(jitter(retryPause)):
 		}
 	}
+}
+
+func (w *Worker) tryClaim(ctx context.Context, f attune.Fence) (execution.Assignment, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTime)
+	defer cancel()
+	return w.deps.Executions.Claim(ctx, f)
 }
 
 // retriedWhenLost tells whether an attempt goes to another worker if this one is lost.
@@ -168,10 +183,12 @@ func (w *Worker) poll(ctx, work context.Context) error {
 		case <-ticker.C:
 		}
 		w.cfg.Progress()
-		if w.cfg.Leased && w.consuming.Load() == queues {
+		if w.cfg.Leased && w.consuming.Load() == queues && !w.behind.Load() {
 			continue
 		}
-		if err := w.readRows(ctx, work); err != nil && ctx.Err() == nil {
+		err := w.readRows(ctx, work)
+		w.behind.Store(err != nil)
+		if err != nil && ctx.Err() == nil {
 			w.log.Warn("can't read what was placed here, it is repeated", "error", err)
 		}
 	}

@@ -72,23 +72,25 @@ type Deps struct {
 
 // Worker runs executions.
 type Worker struct {
-	cfg   Config
-	deps  Deps
-	log   *slog.Logger
-	slots *slots
-	packs *packs
-	spool *spool
+	cfg     Config
+	deps    Deps
+	log     *slog.Logger
+	slots   *slots
+	packs   *packs
+	spool   *spool
+	courier courier
 
 	id          int64
 	incarnation int64
 	registered  chan struct{} // closed when the row is there and the queue is bound
 	bound       sync.Once
 	consuming   atomic.Int32              // how many of its two queues bring messages
+	behind      atomic.Bool               // its rows were to be read and could not be
 	renewed     atomic.Pointer[time.Time] // when the lease was renewed, by the monotonic clock
 	running     sync.WaitGroup
-	giveUp      chan struct{} // closed when a result that can't be stored is no longer waited for
-	gaveUp      sync.Once
-	draining    chan struct{} // closed when the worker is to end once nothing runs
+	trying      context.Context         //nolint:containedctx // its own: what an attempt has to tell outlives the work's
+	endTrying   context.CancelCauseFunc // when a result that can't be stored is no longer waited for
+	draining    chan struct{}           // closed when the worker is to end once nothing runs
 	drained     sync.Once
 	kill        chan struct{} // closed by Kill
 	killed      sync.Once
@@ -99,15 +101,18 @@ func New(cfg Config, deps Deps) *Worker {
 	if cfg.Progress == nil {
 		cfg.Progress = func() {}
 	}
+	log := deps.Logger.With("worker", cfg.Name)
+	trying, endTrying := context.WithCancelCause(context.Background())
 	return &Worker{
-		cfg: cfg, deps: deps, log: deps.Logger.With("worker", cfg.Name),
+		cfg: cfg, deps: deps, log: log,
 		slots:      newSlots(cfg.Slots),
 		packs:      newPacks(cfg.Home.packs(), deps.Store),
 		spool:      newSpool(cfg.Home.spool()),
 		registered: make(chan struct{}),
-		giveUp:     make(chan struct{}),
-		draining:   make(chan struct{}),
-		kill:       make(chan struct{}),
+		courier:    courier{deps.Executions, deps.Store, log},
+		trying:     trying, endTrying: endTrying,
+		draining: make(chan struct{}),
+		kill:     make(chan struct{}),
 	}
 }
 
@@ -128,6 +133,7 @@ var errShutdown = errors.New("the worker was shut down")
 // Run registers the worker and runs what is placed on it until ctx ends; what runs then has ShutdownTimeout to end by
 // itself and is ended after it. The worker's lock is held, and its earlier life is buried, before anything new runs.
 func (w *Worker) Run(ctx context.Context) (err error) {
+	defer w.stopTrying()
 	unlock, err := w.cfg.Home.await(ctx)
 	if err != nil {
 		return err
@@ -187,7 +193,7 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 // queuePatience is how long a worker that has its row waits for its queues before it calls itself ready.
 const queuePatience = 5 * time.Second
 
-func (w *Worker) stopTrying() { w.gaveUp.Do(func() { close(w.giveUp) }) }
+func (w *Worker) stopTrying() { w.endTrying(errShutdown) }
 
 func (w *Worker) closeRegistered() { w.bound.Do(func() { close(w.registered) }) }
 

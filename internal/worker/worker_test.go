@@ -1,6 +1,7 @@
 package worker_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -47,8 +48,14 @@ type host struct {
 
 func newHost(t *testing.T, change func(*worker.Config)) *host {
 	t.Helper()
-	h := &host{t: t, dir: t.TempDir(), broker: inproc.New(inproc.Config{})}
-	h.store = storetest.OpenIn(t, h.dir)
+	return newHostOn(t, storetest.SQLite(t), change)
+}
+
+// newHostOn is newHost on a database of the test's choice.
+func newHostOn(t *testing.T, db storetest.Database, change func(*worker.Config)) *host {
+	t.Helper()
+	h := &host{t: t, dir: cmp.Or(db.Dir, t.TempDir()), broker: inproc.New(inproc.Config{})}
+	h.store = db.Open(t)
 	h.Service = execution.New(execution.Config{Store: h.store, Broker: h.broker, Logger: slog.New(slog.DiscardHandler)})
 	h.cfg = worker.Config{
 		Identity:  worker.Identity{Name: "w", Type: attune.WorkerTypeLocal, Host: "h", Slots: 4},
@@ -63,8 +70,22 @@ func newHost(t *testing.T, change func(*worker.Config)) *host {
 	return h
 }
 
-// start runs the worker until the test ends.
+// start runs the worker until the test ends, and returns when it is ready.
 func (h *host) start() *host {
+	h.t.Helper()
+	h.begin()
+	select {
+	case <-h.worker.Registered():
+	case err := <-h.ended:
+		h.t.Fatalf("the worker did not start: %v", err)
+	case <-time.After(patience):
+		h.t.Fatal("the worker did not start")
+	}
+	return h
+}
+
+// begin runs the worker until the test ends.
+func (h *host) begin() {
 	h.t.Helper()
 	processes, err := process.New(process.Config{Name: h.cfg.Name, RecordsDir: h.cfg.Home.Processes()})
 	if err != nil {
@@ -85,15 +106,7 @@ func (h *host) start() *host {
 	ctx, stop := context.WithCancelCause(context.Background())
 	h.stop, h.ended = stop, make(chan error, 1)
 	go func(w *worker.Worker) { h.ended <- w.Run(ctx) }(h.worker)
-	select {
-	case <-h.worker.Registered():
-	case err := <-h.ended:
-		h.t.Fatalf("the worker did not start: %v", err)
-	case <-time.After(patience):
-		h.t.Fatal("the worker did not start")
-	}
 	h.t.Cleanup(func() { h.end() })
-	return h
 }
 
 // end stops the worker and returns what Run returned.
@@ -454,7 +467,8 @@ func TestHeartbeatSurvivesAGap(t *testing.T) {
 		if err := q.AgeWorker(ctx, h.worker.ID(), 3600); err != nil {
 			return err
 		}
-		return q.MarkWorkerLost(ctx, h.worker.ID(), 1)
+		_, err := q.MarkWorkerLost(ctx, h.worker.ID(), 1, true)
+		return err
 	})
 	eventually(t, func() bool {
 		row, err := h.store.Read().Worker(ctx, h.worker.ID())

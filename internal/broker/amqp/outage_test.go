@@ -11,6 +11,7 @@ import (
 	"github.com/attune-automation/attune/internal/broker"
 	"github.com/attune-automation/attune/internal/broker/amqp"
 	"github.com/attune-automation/attune/internal/broker/amqp/amqptest"
+	"github.com/attune-automation/attune/internal/testserver"
 )
 
 // closeConnections closes the two connections of a broker that consumes, and asserts that it did.
@@ -93,12 +94,12 @@ var unknownTag = []byte{1, 0, 1, 0, 0, 0, 13, 0, 60, 0, 80, 0, 0, 0, 0, 0, 0, 0x
 func TestChannelClosedByTheServer(t *testing.T) {
 	t.Parallel()
 	log := &journal{}
-	p, url := through(t, amqptest.URL(t))
+	p, url := testserver.Through(t, amqptest.URL(t))
 	b := run(t, amqp.Config{URL: url, Logger: log.logger()})
 	c := consume(t, b, shared("q", "k"))
 	publish(t, b, "k", 1, 2)
 	held := c.expect(false, 1, 2)
-	if n := p.sayToServer(t, unknownTag); n != 2 {
+	if n := p.SayToServer(t, unknownTag); n != 2 {
 		t.Fatalf("said it on %d connections, want 2: to publish and to consume", n)
 	}
 	c.bound()
@@ -123,14 +124,14 @@ var (
 func TestServerShortOfMemory(t *testing.T) {
 	t.Parallel()
 	log := &journal{}
-	p, url := through(t, amqptest.URL(t))
+	p, url := testserver.Through(t, amqptest.URL(t))
 	b := run(t, amqp.Config{URL: url, Logger: log.logger()})
 	publish(t, b, "k", 1, 1)
-	p.freeze()
+	p.Freeze()
 	published := make(chan error, 1)
 	go func() { published <- b.Publish(t.Context(), request("k", 2)) }()
-	until(t, "the message to be on its way", func() bool { return p.stalled.Load() > 0 })
-	if n := p.sayToClients(t, blocked); n != 1 {
+	until(t, "the message to be on its way", func() bool { return p.Stalled.Load() > 0 })
+	if n := p.SayToClients(t, blocked); n != 1 {
 		t.Fatalf("%d connections were blocked, want 1", n)
 	}
 	const want = "takes no messages"
@@ -140,8 +141,8 @@ func TestServerShortOfMemory(t *testing.T) {
 	if err := b.Publish(t.Context(), request("k", 3)); err == nil || !strings.Contains(err.Error(), want+" now: low") {
 		t.Errorf("Publish: %v, want %s", err, want)
 	}
-	p.sayToClients(t, unblocked)
-	p.thaw()
+	p.SayToClients(t, unblocked)
+	p.Thaw()
 	until(t, "the server to take messages again", func() bool { return b.Publish(t.Context(), request("k", 4)) == nil })
 	if n := log.count("connected to RabbitMQ"); n != 1 || log.count(want) != 1 || log.count("takes messages again") != 1 {
 		t.Errorf("want one line for each change:\n%s", log)
@@ -151,12 +152,12 @@ func TestServerShortOfMemory(t *testing.T) {
 func TestServerAway(t *testing.T) {
 	t.Parallel()
 	log := &journal{}
-	p, url := through(t, amqptest.URL(t))
+	p, url := testserver.Through(t, amqptest.URL(t))
 	b := run(t, amqp.Config{URL: url, Logger: log.logger()})
 	c := consume(t, b, shared("q", "k"))
 	publish(t, b, "k", 1, 1)
 	c.expect(false, 1)
-	if n := p.cut(); n != 2 {
+	if n := p.Cut(); n != 2 {
 		t.Fatalf("cut %d connections, want 2", n)
 	}
 	until(t, "the loss to be noticed", func() bool { return !b.Connected() })
@@ -170,8 +171,8 @@ func TestServerAway(t *testing.T) {
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("100 refusals took %v", took)
 	}
-	until(t, "many attempts", func() bool { return p.refused.Load() >= 6 })
-	p.restore()
+	until(t, "many attempts", func() bool { return p.Refused.Load() >= 6 })
+	p.Restore()
 	c.bound()
 	until(t, "the broker to be connected", b.Connected)
 	publish(t, b, "k", 3, 3)
@@ -191,12 +192,12 @@ func checkLog(t *testing.T, log *journal) {
 // TestServerFrozen: the connections stay open and nothing comes back.
 func TestServerFrozen(t *testing.T) {
 	t.Parallel()
-	p, url := through(t, amqptest.URL(t))
+	p, url := testserver.Through(t, amqptest.URL(t))
 	b := run(t, amqp.Config{URL: url, PublishTimeout: 300 * time.Millisecond})
 	c := consume(t, b, shared("q", "k"))
 	publish(t, b, "k", 1, 1)
 	held := c.expect(false, 1)[0]
-	p.freeze()
+	p.Freeze()
 	began := time.Now()
 	if err := b.Publish(t.Context(), request("k", 2)); err == nil {
 		t.Error("Publish said that a frozen server has confirmed")

@@ -12,6 +12,7 @@ import (
 	"github.com/attune-automation/attune/internal/broker"
 	"github.com/attune-automation/attune/internal/broker/amqp"
 	"github.com/attune-automation/attune/internal/broker/amqp/amqptest"
+	"github.com/attune-automation/attune/internal/testserver"
 )
 
 // each runs one function in many goroutines, and fails with their first error.
@@ -202,10 +203,10 @@ func TestExchangeDeleted(t *testing.T) {
 
 func TestPublishEndsWithItsContext(t *testing.T) {
 	t.Parallel()
-	p, url := through(t, amqptest.URL(t))
+	p, url := testserver.Through(t, amqptest.URL(t))
 	b := run(t, amqp.Config{URL: url})
 	publish(t, b, "k", 1, 1)
-	p.freeze()
+	p.Freeze()
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, errors.New("no more time"))
 	defer cancel()
 	if err := b.Publish(ctx, request("k", 2)); err == nil || !errors.Is(err, context.Cause(ctx)) {

@@ -39,7 +39,7 @@ func (h *host) run(ctx context.Context, t *runtime.Task, in invocation) (runtime
 	tail := runtime.NewTail(t.MaxResultBytes)
 	exit, err := h.processes.Run(ctx, process.Command{
 		ID: t.ID, Path: in.interpreter, Args: in.args, Env: env, Dir: t.Dirs.Work, Stdin: in.stdin,
-		Stdout: tail.Tee(t.Stdout), Stderr: t.Stderr, Timeout: t.Timeout, Grace: t.Grace,
+		Stdout: tail.Tee(t.Stdout), Stderr: t.Stderr, Timeout: t.Timeout, Grace: t.Grace, Hurry: t.Hurry,
 	})
 	// What fails after the end, the removal of a record or a control group, must not cost the execution its outcome.
 	if err != nil && !exit.Waited {

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/internal/store"
@@ -19,9 +20,11 @@ import (
 
 // Database is an empty place for a store: a directory of its own, or a schema of its own on PostgreSQL.
 type Database struct {
-	Dialect string // sqlite or postgres
-	URL     string
-	Dir     string // of the SQLite file
+	Dialect  string // sqlite or postgres
+	URL      string
+	Dir      string        // of the SQLite file
+	Schema   string        // on PostgreSQL
+	Patience time.Duration // of the stores; 0: as usual
 }
 
 // Each runs a test on every database that the program knows, each time on an empty one.
@@ -64,7 +67,7 @@ func Postgres(t testing.TB) Database {
 	}
 	run("CREATE SCHEMA " + schema)
 	t.Cleanup(func() { run("DROP SCHEMA " + schema + " CASCADE") })
-	return Database{Dialect: "postgres", URL: server + "?search_path=" + schema}
+	return Database{Dialect: "postgres", URL: server + "?search_path=" + schema, Schema: schema}
 }
 
 // schemas makes the names of schemas unique in this process.
@@ -74,7 +77,7 @@ var schemas atomic.Int64
 func (d Database) Open(t testing.TB) *store.Store {
 	t.Helper()
 	s, err := store.Open(context.Background(), store.Config{
-		URL: d.URL, Dir: d.Dir, MaxConnections: 6, Logger: slog.New(slog.DiscardHandler),
+		URL: d.URL, Dir: d.Dir, MaxConnections: 6, Patience: d.Patience, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatalf("open the store: %v", err)
@@ -134,12 +137,16 @@ func PutAction(t testing.TB, s *store.Store, a attune.Action) store.StoredAction
 	return store.StoredAction{ID: id, Action: a}
 }
 
-// Worker registers a worker that can run shell actions and returns its row.
+// Worker registers a worker that can run shell actions, or a new incarnation of it, and returns its row.
 func Worker(t testing.TB, s *store.Store, name string, slots int) store.WorkerRow {
 	t.Helper()
+	before, err := s.Read().WorkerByName(context.Background(), name)
+	if err != nil && attune.ErrorCode(err) != attune.CodeNotFound {
+		t.Fatal(err)
+	}
 	Write(t, s, func(ctx context.Context, q *store.Queries) error {
 		_, _, err := q.RegisterWorker(ctx, store.Registration{
-			Name: name, Type: attune.WorkerTypeLocal, Host: name, Slots: slots, Lease: 90e9,
+			Seen: before.Incarnation, Name: name, Type: attune.WorkerTypeLocal, Host: name, Slots: slots, Lease: 90e9,
 			Runtimes: []attune.Runtime{{Name: attune.RuntimeShell, Version: "5.2"}},
 		})
 		return err

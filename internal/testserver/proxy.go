@@ -1,6 +1,7 @@
-package amqp_test
+package testserver
 
 import (
+	"context"
 	"net"
 	"net/url"
 	"sync"
@@ -8,13 +9,14 @@ import (
 	"testing"
 )
 
-// proxy stands between a broker and RabbitMQ, and breaks what a test wants broken.
-type proxy struct {
+// Proxy stands between a client and a server, and breaks what a test wants broken.
+type Proxy struct {
+	Refused atomic.Int64 // connections
+	Stalled atomic.Int64 // how often something came that a frozen proxy held back
+
 	listener net.Listener
 	server   string
 	running  sync.WaitGroup
-	refused  atomic.Int64 // connections
-	stalled  atomic.Int64 // how often something came that a frozen proxy held back
 
 	mu      sync.Mutex
 	pipes   map[*pipe]struct{}
@@ -29,48 +31,47 @@ type pipe struct {
 	close          func()
 }
 
-// through returns a proxy to the server of a URL, and the URL that leads through it.
-func through(t *testing.T, server string) (*proxy, string) {
-	t.Helper()
+// Through returns a proxy to the server of a URL, ended when the test ends, and the URL that leads through it.
+func Through(tb testing.TB, server string) (*Proxy, string) {
+	tb.Helper()
 	u, err := url.Parse(server)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	p := &proxy{listener: listener, server: u.Host, pipes: map[*pipe]struct{}{}, flows: make(chan struct{})}
+	p := &Proxy{listener: listener, server: u.Host, pipes: map[*pipe]struct{}{}, flows: make(chan struct{})}
 	close(p.flows)
 	u.Host = listener.Addr().String()
 	p.running.Go(p.accept)
-	t.Cleanup(func() {
-		listener.Close()
-		p.cut()
+	tb.Cleanup(func() {
+		_ = listener.Close() // ends accept
+		p.Cut()
 		p.running.Wait()
 	})
 	return p, u.String()
 }
 
-func (p *proxy) accept() {
+func (p *Proxy) accept() {
 	for {
 		client, err := p.listener.Accept()
 		if err != nil {
 			return
 		}
-		server, err := net.Dial("tcp", p.server)
+		server, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", p.server)
 		if err != nil {
-			client.Close()
+			_ = client.Close() // as the server does
 			continue
 		}
 		one := &pipe{client: client, server: server, closed: make(chan struct{})}
 		one.close = sync.OnceFunc(func() {
-			client.Close()
-			server.Close()
+			_, _ = client.Close(), server.Close() // broken on purpose
 			close(one.closed)
 		})
 		if !p.add(one) {
-			p.refused.Add(1)
+			p.Refused.Add(1)
 			one.close()
 			continue
 		}
@@ -79,7 +80,7 @@ func (p *proxy) accept() {
 	}
 }
 
-func (p *proxy) add(one *pipe) bool {
+func (p *Proxy) add(one *pipe) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.refuses {
@@ -89,7 +90,7 @@ func (p *proxy) add(one *pipe) bool {
 	return true
 }
 
-func (p *proxy) copy(one *pipe, from, to net.Conn) {
+func (p *Proxy) copy(one *pipe, from, to net.Conn) {
 	defer func() {
 		one.close()
 		p.mu.Lock()
@@ -112,7 +113,7 @@ func (p *proxy) copy(one *pipe, from, to net.Conn) {
 }
 
 // pass waits while the proxy is frozen, and reports whether the connection is still there then.
-func (p *proxy) pass(one *pipe) bool {
+func (p *Proxy) pass(one *pipe) bool {
 	p.mu.Lock()
 	flows := p.flows
 	p.mu.Unlock()
@@ -121,7 +122,7 @@ func (p *proxy) pass(one *pipe) bool {
 		return true
 	default:
 	}
-	p.stalled.Add(1)
+	p.Stalled.Add(1)
 	select {
 	case <-flows:
 		return true
@@ -130,8 +131,8 @@ func (p *proxy) pass(one *pipe) bool {
 	}
 }
 
-// cut closes all connections, and refuses new ones until restore. It returns how many there were.
-func (p *proxy) cut() int {
+// Cut closes all connections, and refuses new ones until Restore. It returns how many there were.
+func (p *Proxy) Cut() int {
 	p.mu.Lock()
 	p.refuses = true
 	pipes := p.pipes
@@ -143,44 +144,46 @@ func (p *proxy) cut() int {
 	return len(pipes)
 }
 
-func (p *proxy) restore() {
+// Restore takes new connections again.
+func (p *Proxy) Restore() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.refuses = false
 }
 
-// freeze lets nothing through any more, and closes nothing, as a server that has stopped.
-func (p *proxy) freeze() {
+// Freeze lets nothing through any more, and closes nothing, as a server that has stopped.
+func (p *Proxy) Freeze() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.flows = make(chan struct{})
 }
 
-func (p *proxy) thaw() {
+// Thaw lets through again, and first what was held back.
+func (p *Proxy) Thaw() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	close(p.flows)
 }
 
-// sayToServer says bytes in the name of each client, which must be silent, and returns how many there are.
-func (p *proxy) sayToServer(t *testing.T, bytes []byte) int {
-	t.Helper()
-	return p.say(t, bytes, func(one *pipe) net.Conn { return one.server })
+// SayToServer says bytes in the name of each client, which must be silent, and returns how many there are.
+func (p *Proxy) SayToServer(tb testing.TB, bytes []byte) int {
+	tb.Helper()
+	return p.say(tb, bytes, func(one *pipe) net.Conn { return one.server })
 }
 
-// sayToClients says bytes in the name of the server, which must be silent.
-func (p *proxy) sayToClients(t *testing.T, bytes []byte) int {
-	t.Helper()
-	return p.say(t, bytes, func(one *pipe) net.Conn { return one.client })
+// SayToClients says bytes in the name of the server, which must be silent.
+func (p *Proxy) SayToClients(tb testing.TB, bytes []byte) int {
+	tb.Helper()
+	return p.say(tb, bytes, func(one *pipe) net.Conn { return one.client })
 }
 
-func (p *proxy) say(t *testing.T, bytes []byte, to func(*pipe) net.Conn) int {
-	t.Helper()
+func (p *Proxy) say(tb testing.TB, bytes []byte, to func(*pipe) net.Conn) int {
+	tb.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for one := range p.pipes {
 		if _, err := to(one).Write(bytes); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	return len(p.pipes)

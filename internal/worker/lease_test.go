@@ -1,0 +1,108 @@
+package worker_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/attune-automation/attune"
+	"github.com/attune-automation/attune/internal/store/storetest"
+	"github.com/attune-automation/attune/internal/testserver"
+	"github.com/attune-automation/attune/internal/worker"
+)
+
+func leased(heartbeat, grace time.Duration) func(*worker.Config) {
+	return func(c *worker.Config) { c.Leased, c.Heartbeat, c.KillGrace = true, heartbeat, grace }
+}
+
+func retriedWhenAbandoned(a *attune.Action) {
+	a.Retry = attune.Retry{MaxAttempts: 2, On: []attune.Status{attune.StatusAbandoned}}
+}
+
+// However long the grace is, and however short the lease: who renews it keeps what it runs.
+func TestWorkerThatRenewsItsLeaseKeepsItsWork(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, leased(500*time.Millisecond, time.Minute)).start()
+	id := h.submit("a.sh", `sleep 3; echo done`, `{}`, retriedWhenAbandoned)
+	h.place()
+	if row := h.until(id, attune.Status.Final); row.Status != attune.StatusCompleted || row.Attempt != 1 {
+		t.Errorf("%+v %+v", row.Execution, row.Error)
+	}
+}
+
+// TestNothingThatRunsElsewhereOutlivesTheLease cuts a worker off from its database: of two actions that ignore every
+// signal but SIGKILL, the one that another worker may get is gone before the lease is, though its grace is longer.
+func TestNothingThatRunsElsewhereOutlivesTheLease(t *testing.T) {
+	t.Parallel()
+	db := storetest.Postgres(t)
+	network, through := testserver.Through(t, db.URL)
+	db.URL = through
+	const heartbeat = 2 * time.Second
+	h := newHostOn(t, db, leased(heartbeat, time.Minute)).start()
+	const stubborn = `trap '' TERM; echo $$ > "$PARAM_FILE.new"; mv "$PARAM_FILE.new" "$PARAM_FILE"; while :; do sleep 0.05; done`
+	pid := func(name string, change func(*attune.Action)) int {
+		t.Helper()
+		file := filepath.Join(t.TempDir(), name)
+		id := h.submit("a.sh", stubborn, `{"file":"`+file+`"}`, change)
+		h.place()
+		h.untilIs(id, attune.StatusRunning)
+		var text []byte
+		eventually(t, func() (there bool) {
+			var err error
+			text, err = os.ReadFile(file)
+			return err == nil
+		})
+		n, err := strconv.Atoi(strings.TrimSpace(string(text)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	elsewhere, here := pid("elsewhere", retriedWhenAbandoned), pid("here", nil)
+	before := h.lastHeartbeat()
+	eventually(t, func() bool { return h.lastHeartbeat().After(before) }) // the lease is whole
+	network.Freeze()
+	frozen := time.Now()
+	eventually(t, func() bool { return syscall.Kill(elsewhere, 0) != nil })
+	if lived := time.Since(frozen); lived > 3*heartbeat {
+		t.Errorf("it was there %v after the last heartbeat, and the lease is %v", lived, 3*heartbeat)
+	}
+	if err := syscall.Kill(here, 0); err != nil {
+		t.Errorf("what nobody else runs was ended: %v", err)
+	}
+	network.Thaw()
+	h.worker.Kill()
+	_ = h.wait()
+}
+
+func (h *host) lastHeartbeat() time.Time {
+	h.t.Helper()
+	row, err := h.store.Read().Worker(context.Background(), h.worker.ID())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return row.LastHeartbeat
+}
+
+// TestStartWaitsForADatabaseThatGoesAway cuts the network between the opening of the database and the registration.
+func TestStartWaitsForADatabaseThatGoesAway(t *testing.T) {
+	t.Parallel()
+	db := storetest.Postgres(t)
+	network, through := testserver.Through(t, db.URL)
+	db.URL = through
+	h := newHostOn(t, db, leased(time.Second, time.Second))
+	network.Cut()
+	h.begin()
+	eventually(t, func() bool { return network.Refused.Load() > 3 })
+	network.Restore()
+	select {
+	case <-h.worker.Registered():
+	case <-time.After(patience):
+		t.Error("the worker did not start")
+	}
+}
