@@ -18,16 +18,13 @@ func (s *Service) Republish(ctx context.Context, age time.Duration) (int, error)
 	var messages []broker.Message
 	err := s.store.Write(ctx, func(q *store.Queries) error {
 		messages = nil
-		placed, err := q.TakeUnpublished(ctx, attune.StatusScheduled, age, sweepBatch)
-		if err != nil {
-			return err
-		}
-		for _, row := range placed {
-			messages = append(messages, scheduled(row.Fence()))
-		}
-		canceling, err := q.TakeUnpublished(ctx, attune.StatusCanceling, age, sweepBatch)
-		for _, row := range canceling {
-			messages = append(messages, cancelRequest(row))
+		rows, err := q.TakeUnpublished(ctx, age, sweepBatch)
+		for _, row := range rows {
+			if row.Status == attune.StatusCanceling {
+				messages = append(messages, cancelRequest(row))
+			} else {
+				messages = append(messages, scheduled(row.Fence()))
+			}
 		}
 		return err
 	})

@@ -18,10 +18,13 @@ func (q *Queries) LockPlacement(ctx context.Context) (bool, error) {
 }
 
 // Unsettled tells in one statement whether executions wait to be placed, and whether any is on its way to a worker or
-// being cancelled.
+// being cancelled. Asking for the first of an order, instead of for the existence of any, leaves PostgreSQL no choice
+// but the index: of a status that many rows have, it would expect to meet one soon and read the table from its start.
 func (q *Queries) Unsettled(ctx context.Context) (waiting, sent bool, err error) {
-	err = q.row(ctx, `SELECT EXISTS (SELECT 1 FROM execution WHERE status = 'requested'),
-		EXISTS (SELECT 1 FROM execution WHERE status IN ('scheduled', 'canceling'))`).Scan(&waiting, &sent)
+	err = q.row(ctx, `SELECT
+		(SELECT class FROM execution WHERE status = 'requested' ORDER BY class LIMIT 1) IS NOT NULL,
+		(SELECT published_at FROM execution WHERE status IN ('scheduled', 'canceling')
+			ORDER BY published_at LIMIT 1) IS NOT NULL`).Scan(&waiting, &sent)
 	return waiting, sent, wrap(err, "look for what is not settled")
 }
 
@@ -89,20 +92,24 @@ func (q *Queries) InClass(ctx context.Context, class string, limit int) ([]int64
 	return ids, wrap(err, "list class %s", class)
 }
 
+// The statements below are the sweep's. Their statuses are literals, and those of the index execution_sent are repeated
+// where one is asked for: neither a parameter nor, to SQLite, a single status implies the index's condition.
+
 // Unclaimed returns the executions that have been scheduled for longer than age.
 func (q *Queries) Unclaimed(ctx context.Context, age time.Duration, limit int) ([]ExecutionRow, error) {
 	rows, err := collect(ctx, q, scanExecution, `SELECT `+executionColumns+` FROM execution
-		WHERE status = 'scheduled' AND scheduled_at < {now} - $1 ORDER BY id LIMIT $2`, age.Microseconds(), limit)
+		WHERE status = 'scheduled' AND status IN ('scheduled', 'canceling') AND scheduled_at < {now} - $1
+		ORDER BY published_at LIMIT $2`, age.Microseconds(), limit)
 	return rows, wrap(err, "list what was not claimed")
 }
 
-// TakeUnpublished returns the executions of a status whose message is older than age, and marks them as published now,
-// so that of several servers only one repeats a message.
-func (q *Queries) TakeUnpublished(ctx context.Context, status attune.Status, age time.Duration, limit int) ([]ExecutionRow, error) {
+// TakeUnpublished returns the scheduled and canceling executions whose message is older than age, and marks them as
+// published now, so that of several servers only one repeats a message.
+func (q *Queries) TakeUnpublished(ctx context.Context, age time.Duration, limit int) ([]ExecutionRow, error) {
 	rows, err := collect(ctx, q, scanExecution, `
 		UPDATE execution SET published_at = {now}
-		WHERE id IN (SELECT id FROM execution WHERE status = $1 AND published_at < {now} - $2
-			ORDER BY id LIMIT $3 {skip locked})
-		RETURNING `+executionColumns, string(status), age.Microseconds(), limit)
-	return rows, wrap(err, "take the %s executions to publish again", status)
+		WHERE id IN (SELECT id FROM execution WHERE status IN ('scheduled', 'canceling') AND published_at < {now} - $1
+			ORDER BY published_at LIMIT $2 {skip locked})
+		RETURNING `+executionColumns, age.Microseconds(), limit)
+	return rows, wrap(err, "take the executions to publish again")
 }

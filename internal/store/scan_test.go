@@ -1,0 +1,114 @@
+package store_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/attune-automation/attune/internal/store"
+	"github.com/attune-automation/attune/internal/store/storetest"
+)
+
+// fill stores n finished executions and after them as many that wait, behind the store's back.
+func fill(t *testing.T, raw *sql.DB, like int64, n int) {
+	t.Helper()
+	const columns = `action_id, action_ref, attempt, max_attempts, class, request_digest, timeout_us, trace,
+		not_before, published_at, created_at, parameters, env, context`
+	for _, status := range []string{"completed", "requested"} {
+		_, err := raw.Exec(`INSERT INTO execution (status, `+columns+`)
+			SELECT $1, `+columns+` FROM execution, generate_series(1, $2) WHERE id = $3`, status, n, like)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := raw.Exec(`ANALYZE`); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestChoresReadNoTableFromEndToEnd counts what PostgreSQL says of how it read the table of executions.
+func TestChoresReadNoTableFromEndToEnd(t *testing.T) {
+	t.Parallel()
+	db := storetest.Postgres(t)
+	observer := db.Raw(t)
+	counted := db
+	counted.URL += "&application_name=" + t.Name()
+	ended := func() reads {
+		t.Helper()
+		eventually(t, func() bool { return sessions(t, observer, t.Name()) == 0 })
+		return scans(t, observer)
+	}
+	s, raw := counted.Open(t), counted.Raw(t)
+	fill(t, raw, insert(t, s, storetest.PutAction(t, s, storetest.Action("demo.hello"))), 20_000)
+	if err := errors.Join(s.Close(), raw.Close()); err != nil {
+		t.Fatal(err)
+	}
+	before := ended()
+	s = counted.Open(t)
+	for range 10 { // PostgreSQL plans a statement for its parameters at first, and later for any
+		chores(t, s)
+	}
+	if err := s.Close(); err != nil { // what a session has counted is told at its end at the latest
+		t.Fatal(err)
+	}
+	after := ended()
+	if after.whole > before.whole {
+		t.Errorf("the table was read from end to end %d times", after.whole-before.whole)
+	}
+	if after.index == before.index {
+		t.Error("no index was read: nothing was counted")
+	}
+}
+
+// sessions counts those that have the name.
+func sessions(t *testing.T, raw *sql.DB, name string) (n int) {
+	t.Helper()
+	if err := raw.QueryRow(`SELECT count(*) FROM pg_stat_activity WHERE application_name = $1`, name).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func eventually(t *testing.T, is func() bool) {
+	t.Helper()
+	deadline, tick := time.After(20*time.Second), time.NewTicker(5*time.Millisecond)
+	defer tick.Stop()
+	for !is() {
+		select {
+		case <-deadline:
+			t.Fatal("it did not come to pass")
+		case <-tick.C:
+		}
+	}
+}
+
+// chores runs the statements of the scheduler that have to find few rows among many.
+func chores(t *testing.T, s *store.Store) {
+	t.Helper()
+	ctx := context.Background()
+	if waiting, sent, err := s.Read().Unsettled(ctx); err != nil || !waiting || sent {
+		t.Errorf("%v %v %v", waiting, sent, err)
+	}
+	if rows, err := s.Read().Unclaimed(ctx, time.Second, 10); err != nil || len(rows) > 0 {
+		t.Errorf("%v %v", rows, err)
+	}
+	storetest.Write(t, s, func(ctx context.Context, q *store.Queries) error {
+		_, err := q.TakeUnpublished(ctx, time.Second, 10)
+		return err
+	})
+}
+
+// reads are how often a table was read whole, and by an index.
+type reads struct{ whole, index int }
+
+func scans(t *testing.T, raw *sql.DB) (r reads) {
+	t.Helper()
+	err := raw.QueryRow(`SELECT seq_scan, idx_scan FROM pg_stat_user_tables
+		WHERE schemaname = current_schema() AND relname = 'execution'`).Scan(&r.whole, &r.index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
