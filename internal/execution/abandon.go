@@ -81,19 +81,19 @@ func (s *Service) loseOne(ctx context.Context, row store.ExecutionRow, why strin
 
 // CancelPinned cancels what waits for one worker alone, which is gone for good.
 func (s *Service) CancelPinned(ctx context.Context, workerID int64) error {
-	classes, err := s.store.Read().WaitingClasses(ctx)
+	lines, err := s.store.Read().Lines(ctx)
 	if err != nil {
 		return err
 	}
 	const by = "attune, because the command that was to run it has ended"
 	why := attune.Failure{Kind: attune.FailureCancelled, Message: cancelledBy(by)}
-	for _, text := range classes {
-		class, err := ParseClass(text)
+	for _, line := range lines {
+		class, err := ParseClass(line.Class)
 		if err != nil {
 			return err
 		}
 		for n := placeBatch; class.Pin == workerID && n == placeBatch; {
-			if n, err = s.endClass(ctx, text, attune.StatusCancelled, by, why); err != nil {
+			if n, err = s.endClass(ctx, line.Class, attune.StatusCancelled, by, why); err != nil {
 				return err
 			}
 		}

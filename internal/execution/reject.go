@@ -12,13 +12,13 @@ import (
 // on one worker can't when that one is no more, or is a command's own and does not offer what they need. All others
 // wait: another worker may come.
 func (s *Service) Reject(ctx context.Context) (int, error) {
-	classes, err := s.store.Read().WaitingClasses(ctx)
+	lines, err := s.store.Read().Lines(ctx)
 	if err != nil {
 		return 0, err
 	}
 	total := 0
-	for _, text := range classes {
-		class, err := ParseClass(text)
+	for _, line := range lines {
+		class, err := ParseClass(line.Class)
 		if err != nil {
 			return total, err
 		}
@@ -30,7 +30,7 @@ func (s *Service) Reject(ctx context.Context) (int, error) {
 			continue
 		}
 		failure := attune.Failure{Kind: attune.FailureUnschedulable, Message: why}
-		n, err := s.endClass(ctx, text, attune.StatusFailed, "", failure)
+		n, err := s.endClass(ctx, line.Class, attune.StatusFailed, "", failure)
 		total += n
 		if err != nil {
 			return total, err

@@ -32,12 +32,12 @@ func (r Round) More() bool { return r.Placed >= placeBatch }
 // Schedule places executions that wait on workers with free slots: of each class that some worker suits the heads,
 // oldest first. When nothing waits, it costs one statement.
 func (s *Service) Schedule(ctx context.Context, reach Reach) (Round, error) {
-	classes, err := s.store.Read().WaitingClasses(ctx)
-	if err != nil || len(classes) == 0 {
+	waiting, err := s.store.Read().Lines(ctx)
+	if err != nil || len(waiting) == 0 {
 		return Round{}, err
 	}
 	// Most wake-ups find nothing to place: looking first keeps them from taking the writer's lock.
-	plan, err := plan(ctx, s.store.Read(), classes, reach)
+	plan, err := plan(ctx, s.store.Read(), waiting, reach)
 	if err != nil || len(plan) == 0 {
 		return Round{Waiting: true}, err
 	}
@@ -61,11 +61,11 @@ func place(ctx context.Context, q *store.Queries, reach Reach) ([]broker.Message
 	if !locked {
 		return nil, ErrPlacing
 	}
-	classes, err := q.WaitingClasses(ctx)
+	waiting, err := q.Lines(ctx)
 	if err != nil {
 		return nil, err
 	}
-	placements, err := plan(ctx, q, classes, reach)
+	placements, err := plan(ctx, q, waiting, reach)
 	if err != nil {
 		return nil, err
 	}
@@ -103,14 +103,14 @@ type line struct {
 	workers []*candidate
 }
 
-func plan(ctx context.Context, q *store.Queries, classes []string, reach Reach) ([]placement, error) {
+func plan(ctx context.Context, q *store.Queries, waiting []store.Line, reach Reach) ([]placement, error) {
 	candidates, err := candidates(ctx, q, reach)
 	if err != nil || len(candidates) == 0 {
 		return nil, err
 	}
 	var lines []*line
-	for _, text := range classes {
-		class, err := ParseClass(text)
+	for _, w := range waiting {
+		class, err := ParseClass(w.Class)
 		if err != nil {
 			return nil, err
 		}
@@ -125,7 +125,7 @@ func plan(ctx context.Context, q *store.Queries, classes []string, reach Reach) 
 		if free == 0 {
 			continue
 		}
-		if l.due, err = q.Due(ctx, text, min(free, placeBatch)); err != nil {
+		if l.due, err = q.Due(ctx, w.Class, min(free, placeBatch)); err != nil {
 			return nil, err
 		}
 		lines = append(lines, l)

@@ -17,7 +17,7 @@ type NewExecution struct {
 	ActionID       int64
 	Action         attune.Ref
 	MaxAttempts    int
-	Class          string
+	Class          string // what it asks of a worker; executions of equal classes are placed alike
 	IdempotencyKey string // "" for none
 	RequestDigest  string
 	Timeout        time.Duration // 0: the worker's default
@@ -30,12 +30,12 @@ type NewExecution struct {
 // InsertExecution stores a requested execution and returns its id: 0 if its idempotency key was used before.
 func (q *Queries) InsertExecution(ctx context.Context, e NewExecution) (id int64, err error) {
 	err = q.row(ctx, `
-		INSERT INTO execution (action_id, action_ref, status, attempt, max_attempts, class, idempotency_key,
-			request_digest, timeout_us, trace, not_before, published_at, created_at, parameters, env, context)
-		VALUES ($1, $2, 'requested', 1, $3, $4, NULLIF($5, ''), $6, $7, $8, {now}, {now}, {now}, $9, $10, $11)
+		INSERT INTO execution (action_id, action_ref, status, attempt, max_attempts, class, class_key,
+			idempotency_key, request_digest, timeout_us, trace, not_before, published_at, created_at, parameters, env, context)
+		VALUES ($1, $2, 'requested', 1, $3, $4, $5, NULLIF($6, ''), $7, $8, $9, {now}, {now}, {now}, $10, $11, $12)
 		ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
 		RETURNING id`,
-		e.ActionID, string(e.Action), e.MaxAttempts, e.Class, e.IdempotencyKey, e.RequestDigest,
+		e.ActionID, string(e.Action), e.MaxAttempts, e.Class, keyOf(e.Class), e.IdempotencyKey, e.RequestDigest,
 		e.Timeout.Microseconds(), e.Trace, []byte(e.Parameters), []byte(e.Env), []byte(e.Context)).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, nil

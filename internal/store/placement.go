@@ -2,9 +2,10 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
 	"time"
-
-	"github.com/attune-automation/attune"
 )
 
 // LockPlacement lets one transaction place executions at a time, and returns false if another one does just now.
@@ -22,30 +23,50 @@ func (q *Queries) LockPlacement(ctx context.Context) (bool, error) {
 // but the index: of a status that many rows have, it would expect to meet one soon and read the table from its start.
 func (q *Queries) Unsettled(ctx context.Context) (waiting, sent bool, err error) {
 	err = q.row(ctx, `SELECT
-		(SELECT class FROM execution WHERE status = 'requested' ORDER BY class LIMIT 1) IS NOT NULL,
+		(SELECT class_key FROM execution WHERE status = 'requested' ORDER BY class_key LIMIT 1) IS NOT NULL,
 		(SELECT published_at FROM execution WHERE status IN ('scheduled', 'canceling')
 			ORDER BY published_at LIMIT 1) IS NOT NULL`).Scan(&waiting, &sent)
 	return waiting, sent, wrap(err, "look for what is not settled")
 }
 
-// WaitingClasses returns the classes of the executions that wait and are due, each once. It jumps from class to class
-// in the index, so its cost is the number of classes and not the number of executions.
-func (q *Queries) WaitingClasses(ctx context.Context) ([]string, error) {
-	classes, err := collect(ctx, q, func(row scanner) (class string, err error) { return class, row.Scan(&class) }, `
-		WITH RECURSIVE class (name) AS (
-			SELECT (SELECT class FROM execution WHERE status = 'requested' ORDER BY class LIMIT 1)
-			UNION ALL
-			SELECT (SELECT e.class FROM execution e WHERE e.status = 'requested' AND e.class > class.name
-				ORDER BY e.class LIMIT 1)
-			FROM class WHERE class.name IS NOT NULL)
-		SELECT name FROM class WHERE name IS NOT NULL`)
-	return classes, wrap(err, "list what waits")
+// keyOf returns what stands for a text where its length must not matter: an entry of an index of PostgreSQL can't be
+// longer than a third of a page.
+func keyOf(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:16])
+}
+
+// withHeads begins a statement that reads the first in line of each class that waits. It jumps from class to class in
+// the index execution_waiting, so its cost is the number of classes and not the number of executions.
+const withHeads = `
+	WITH RECURSIVE head (id) AS (
+		SELECT (SELECT id FROM execution WHERE status = 'requested' ORDER BY class_key, not_before, id LIMIT 1)
+		UNION ALL
+		SELECT (SELECT n.id FROM execution n WHERE n.status = 'requested' AND n.class_key > e.class_key
+			ORDER BY n.class_key, n.not_before, n.id LIMIT 1)
+		FROM head JOIN execution e ON e.id = head.id)`
+
+// Line is the executions of one class that wait.
+type Line struct {
+	Class string
+	Due   bool    // its head may be placed now
+	Head  Waiting // who waits longest
+}
+
+// Lines returns what waits, due or not, by class; the longest due first.
+func (q *Queries) Lines(ctx context.Context) ([]Line, error) {
+	scan := func(row scanner) (l Line, err error) {
+		return l, row.Scan(&l.Class, &l.Due, &l.Head.ID, &l.Head.Attempt, &l.Head.NotBefore)
+	}
+	lines, err := collect(ctx, q, scan, withHeads+`
+		SELECT e.class, e.not_before <= {now}, e.id, e.attempt, e.not_before
+		FROM head JOIN execution e ON e.id = head.id ORDER BY e.not_before, e.id`)
+	return lines, wrap(err, "list what waits")
 }
 
 // Waiting is an execution that is to be placed.
 type Waiting struct {
 	ID        int64
-	Action    attune.Ref
 	Attempt   int
 	NotBefore int64 // microseconds
 }
@@ -53,42 +74,31 @@ type Waiting struct {
 // Due returns the heads of one class's line: at most limit executions, the longest due first.
 func (q *Queries) Due(ctx context.Context, class string, limit int) ([]Waiting, error) {
 	scan := func(row scanner) (w Waiting, err error) {
-		return w, row.Scan(&w.ID, (*string)(&w.Action), &w.Attempt, &w.NotBefore)
+		return w, row.Scan(&w.ID, &w.Attempt, &w.NotBefore)
 	}
 	due, err := collect(ctx, q, scan, `
-		SELECT id, action_ref, attempt, not_before FROM execution
-		WHERE status = 'requested' AND class = $1 AND not_before <= {now}
-		ORDER BY not_before, id LIMIT $2`, class, limit)
+		SELECT id, attempt, not_before FROM execution
+		WHERE status = 'requested' AND class_key = $1 AND not_before <= {now}
+		ORDER BY not_before, id LIMIT $2`, keyOf(class), limit)
 	return due, wrap(err, "list the head of class %s", class)
 }
 
 // NextDue returns how long it is until an execution that waits for its time is due, and false if there is none.
 func (q *Queries) NextDue(ctx context.Context) (time.Duration, bool, error) {
-	classes, err := q.WaitingClasses(ctx)
-	if err != nil {
-		return 0, false, err
-	}
-	var next time.Duration
-	found := false
-	for _, class := range classes {
-		var us []int64
-		us, err = collect(ctx, q, func(row scanner) (us int64, err error) { return us, row.Scan(&us) }, `
-			SELECT not_before - {now} FROM execution
-			WHERE status = 'requested' AND class = $1 AND not_before > {now} ORDER BY not_before LIMIT 1`, class)
-		if err != nil {
-			return 0, false, wrap(err, "look up the next retry")
-		}
-		if len(us) == 1 && (!found || time.Duration(us[0])*time.Microsecond < next) {
-			next, found = time.Duration(us[0])*time.Microsecond, true
-		}
-	}
-	return next, found, nil
+	var us sql.NullInt64
+	err := q.row(ctx, withHeads+`
+		SELECT min((SELECT n.not_before FROM execution n
+			WHERE n.status = 'requested' AND n.class_key = e.class_key AND n.not_before > {now}
+			ORDER BY n.not_before LIMIT 1)) - {now}
+		FROM head JOIN execution e ON e.id = head.id`).Scan(&us)
+	return time.Duration(us.Int64) * time.Microsecond, us.Valid, wrap(err, "look up the next retry")
 }
 
 // InClass returns the ids of at most limit executions that wait in a class, due or not.
 func (q *Queries) InClass(ctx context.Context, class string, limit int) ([]int64, error) {
-	ids, err := collect(ctx, q, func(row scanner) (id int64, err error) { return id, row.Scan(&id) },
-		`SELECT id FROM execution WHERE status = 'requested' AND class = $1 ORDER BY not_before, id LIMIT $2`, class, limit)
+	ids, err := collect(ctx, q, func(row scanner) (id int64, err error) { return id, row.Scan(&id) }, `
+		SELECT id FROM execution WHERE status = 'requested' AND class_key = $1
+		ORDER BY not_before, id LIMIT $2`, keyOf(class), limit)
 	return ids, wrap(err, "list class %s", class)
 }
 

@@ -14,7 +14,7 @@ import (
 // fill stores n finished executions and after them as many that wait, behind the store's back.
 func fill(t *testing.T, raw *sql.DB, like int64, n int) {
 	t.Helper()
-	const columns = `action_id, action_ref, attempt, max_attempts, class, request_digest, timeout_us, trace,
+	const columns = `action_id, action_ref, attempt, max_attempts, class, class_key, request_digest, timeout_us, trace,
 		not_before, published_at, created_at, parameters, env, context`
 	for _, status := range []string{"completed", "requested"} {
 		_, err := raw.Exec(`INSERT INTO execution (status, `+columns+`)
@@ -93,6 +93,15 @@ func chores(t *testing.T, s *store.Store) {
 	}
 	if rows, err := s.Read().Unclaimed(ctx, time.Second, 10); err != nil || len(rows) > 0 {
 		t.Errorf("%v %v", rows, err)
+	}
+	if lines, err := s.Read().Lines(ctx); err != nil || len(lines) != 1 || !lines[0].Due {
+		t.Errorf("%v %v", lines, err)
+	}
+	if due, err := s.Read().Due(ctx, `{"runtime":"shell"}`, 3); err != nil || len(due) != 3 {
+		t.Errorf("%v %v", due, err)
+	}
+	if next, found, err := s.Read().NextDue(ctx); err != nil || found {
+		t.Errorf("%v %v %v", next, found, err)
 	}
 	storetest.Write(t, s, func(ctx context.Context, q *store.Queries) error {
 		_, err := q.TakeUnpublished(ctx, time.Second, 10)

@@ -70,7 +70,8 @@ CREATE TABLE execution (
     status          TEXT NOT NULL,
     attempt         INTEGER NOT NULL,
     max_attempts    INTEGER NOT NULL,
-    class           TEXT NOT NULL, -- what a worker must offer; equal texts are placed alike
+    class           TEXT NOT NULL, -- what a worker must offer
+    class_key       TEXT NOT NULL, -- a hash of class, which may be too long for an index; equal ones are placed alike
     idempotency_key TEXT,
     request_digest  TEXT NOT NULL,
     timeout_us      BIGINT NOT NULL,
@@ -100,7 +101,7 @@ CREATE TABLE execution (
     context         BYTEA NOT NULL,
     result          BYTEA
 );
-CREATE INDEX execution_waiting ON execution (class, not_before, id) WHERE status = 'requested';
+CREATE INDEX execution_waiting ON execution (class_key, not_before, id) WHERE status = 'requested';
 CREATE INDEX execution_held ON execution (worker_id, status) WHERE status IN ('scheduled', 'running', 'canceling');
 -- What is on its way to a worker or being cancelled, which is all that the sweep looks at.
 CREATE INDEX execution_sent ON execution (published_at) WHERE status IN ('scheduled', 'canceling');
