@@ -45,7 +45,7 @@ func (s *Service) Claim(ctx context.Context, f attune.Fence) (a Assignment, err 
 			}
 			messages = append(messages, message)
 		}
-		return q.SetPassedOver(ctx, f.WorkerID, false)
+		return q.SetPassedOver(ctx, f.WorkerID, f.Incarnation, false)
 	})
 	if err != nil {
 		return a, err
@@ -56,27 +56,34 @@ func (s *Service) Claim(ctx context.Context, f attune.Fence) (a Assignment, err 
 
 // Release gives back a scheduled execution that its worker does not take. One that has moved on is left alone.
 func (s *Service) Release(ctx context.Context, f attune.Fence) error {
-	var released bool
+	_, err := s.release(ctx, f, func(*store.Queries) error { return nil })
+	return err
+}
+
+// PassOver releases an execution that its worker let lie, and gives that worker nothing until it claims something. If
+// the execution has moved on, the worker did not let it lie; if the worker has started again, its last life did.
+func (s *Service) PassOver(ctx context.Context, f attune.Fence) error {
+	_, err := s.release(ctx, f, func(q *store.Queries) error {
+		return q.SetPassedOver(ctx, f.WorkerID, f.Incarnation, true)
+	})
+	return err
+}
+
+// release gives back a scheduled execution, with what belongs to it, and returns whether it was still scheduled.
+func (s *Service) release(ctx context.Context, f attune.Fence, with func(*store.Queries) error) (released bool, err error) {
 	var row store.ExecutionRow
-	err := s.store.Write(ctx, func(q *store.Queries) (err error) {
+	err = s.store.Write(ctx, func(q *store.Queries) (err error) {
 		if released, err = q.MarkReleased(ctx, f); err != nil || !released {
 			return err
 		}
-		row, err = q.Execution(ctx, f.ExecutionID)
-		return err
+		if row, err = q.Execution(ctx, f.ExecutionID); err != nil {
+			return err
+		}
+		return with(q)
 	})
 	if err != nil || !released {
-		return err
+		return false, err
 	}
 	s.publish(ctx, requested(row))
-	return nil
-}
-
-// PassOver releases an execution that its worker let lie, and gives that worker nothing until it claims something.
-func (s *Service) PassOver(ctx context.Context, f attune.Fence) error {
-	err := s.store.Write(ctx, func(q *store.Queries) error { return q.SetPassedOver(ctx, f.WorkerID, true) })
-	if err != nil {
-		return err
-	}
-	return s.Release(ctx, f)
+	return true, nil
 }

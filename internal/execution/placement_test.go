@@ -90,3 +90,62 @@ func TestNextDueOverAllClasses(t *testing.T) {
 		}
 	})
 }
+
+func TestPassOverIsFenced(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		b, ctx := newBench(t, db, nil), context.Background()
+		w := storetest.Worker(t, b.store, "w", 3)
+		passedOver := func() bool {
+			t.Helper()
+			row, err := b.store.Read().Worker(ctx, w.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return row.PassedOver
+		}
+		claimed := b.running()
+		if err := b.PassOver(ctx, claimed); err != nil || passedOver() {
+			t.Errorf("a worker that has claimed what it is said to have let lie: %v", err)
+		}
+		b.is(claimed.ExecutionID, attune.StatusRunning)
+
+		placed := b.submit()
+		b.schedule(1)
+		f := b.row(placed.ID).Fence()
+		storetest.Worker(t, b.store, "w", 3) // it starts again
+		if err := b.PassOver(ctx, f); err != nil || passedOver() {
+			t.Errorf("a worker whose last life let it lie: %v", err)
+		}
+		b.is(placed.ID, attune.StatusRequested)
+
+		b.schedule(1)
+		if err := b.PassOver(ctx, b.row(placed.ID).Fence()); err != nil || !passedOver() {
+			t.Errorf("a worker that let it lie: %v", err)
+		}
+	})
+}
+
+func TestWhatIsPlacedOnALifeThatIsOverGoesBack(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		b, ctx := newBench(t, db, nil), context.Background()
+		w := storetest.Worker(t, b.store, "w", 3)
+		running, row := b.running(), b.submit()
+		b.schedule(1)
+		if n, err := b.ReleaseOutlived(ctx); err != nil || n != 0 {
+			t.Errorf("given back too early: %d %v", n, err)
+		}
+		storetest.Worker(t, b.store, "w", 3) // it starts again
+		if n, err := b.ReleaseOutlived(ctx); err != nil || n != 1 {
+			t.Errorf("%d %v", n, err)
+		}
+		b.is(row.ID, attune.StatusRequested)
+		b.is(running.ExecutionID, attune.StatusRunning) // its end is for whoever knows that its processes have ended
+		b.schedule(1)
+		storetest.Write(t, b.store, func(ctx context.Context, q *store.Queries) error { return q.DeleteWorker(ctx, w.ID) })
+		if n, err := b.ReleaseOutlived(ctx); err != nil || n != 1 {
+			t.Errorf("of a worker that is gone: %d %v", n, err)
+		}
+	})
+}

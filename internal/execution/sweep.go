@@ -49,3 +49,19 @@ func (s *Service) ReleaseUnclaimed(ctx context.Context, age time.Duration) (int,
 	}
 	return len(rows), nil
 }
+
+// ReleaseOutlived gives back what was placed on a worker just as it ended: it is gone, or started again, and gave back
+// before that what it knew of. Nobody else will claim it.
+func (s *Service) ReleaseOutlived(ctx context.Context) (int, error) {
+	rows, err := s.store.Read().Outlived(ctx, sweepBatch)
+	if err != nil {
+		return 0, err
+	}
+	for i, row := range rows {
+		s.log.Info("placed on a life of a worker that is over: given back", "execution", row.ID, "worker", deref(row.Worker))
+		if err := s.Release(ctx, row.Fence()); err != nil {
+			return i, err
+		}
+	}
+	return len(rows), nil
+}

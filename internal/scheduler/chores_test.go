@@ -32,6 +32,21 @@ func TestUnclaimedGoesBackAndItsWorkerIsPassedOver(t *testing.T) {
 	})
 }
 
+func TestPlacedAsItsWorkerStartedAgainIsPlacedAnew(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		y := newYard(t, db)
+		_, placed := y.worker("w", 1)
+		y.start()
+		id := y.submit()
+		first := next(t, placed)
+		again := storetest.Worker(t, y.store, "w", 1)
+		if f := next(t, placed); f.ExecutionID != id || f.Incarnation != again.Incarnation || f.Incarnation == first.Incarnation {
+			t.Errorf("%+v after %+v", f, first)
+		}
+	})
+}
+
 func TestScheduledIsPublishedAgain(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db storetest.Database) {

@@ -2,7 +2,7 @@ package scheduler
 
 import "context"
 
-// sweep makes up for lost messages: it publishes again, and gives back what was placed and never claimed.
+// sweep makes up for lost messages: it publishes again, and gives back what was placed and will never be claimed.
 // When there is nothing to make up for, it costs one statement.
 func (s *Scheduler) sweep(ctx context.Context) error {
 	waiting, sent, err := s.cfg.Store.Read().Unsettled(ctx)
@@ -25,6 +25,9 @@ func (s *Scheduler) sweep(ctx context.Context) error {
 }
 
 func (s *Scheduler) repeat(ctx context.Context) error {
+	if _, err := s.cfg.Executions.ReleaseOutlived(ctx); err != nil {
+		return err
+	}
 	n, err := s.cfg.Executions.Republish(ctx, s.cfg.RepublishAfter)
 	if err != nil {
 		return err

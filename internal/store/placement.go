@@ -113,6 +113,15 @@ func (q *Queries) Unclaimed(ctx context.Context, age time.Duration, limit int) (
 	return rows, wrap(err, "list what was not claimed")
 }
 
+// Outlived returns the scheduled executions whose worker has a later incarnation, or no row any more.
+func (q *Queries) Outlived(ctx context.Context, limit int) ([]ExecutionRow, error) {
+	rows, err := collect(ctx, q, scanExecution, `SELECT `+executionColumns+` FROM execution e
+		WHERE status = 'scheduled' AND status IN ('scheduled', 'canceling')
+			AND NOT EXISTS (SELECT 1 FROM worker w WHERE w.id = e.worker_id AND w.incarnation = e.incarnation)
+		ORDER BY published_at LIMIT $1`, limit)
+	return rows, wrap(err, "list what was placed on workers that have ended")
+}
+
 // TakeUnpublished returns the scheduled and canceling executions whose message is older than age, and marks them as
 // published now, so that of several servers only one repeats a message.
 func (q *Queries) TakeUnpublished(ctx context.Context, age time.Duration, limit int) ([]ExecutionRow, error) {

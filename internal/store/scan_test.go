@@ -94,6 +94,9 @@ func chores(t *testing.T, s *store.Store) {
 	if rows, err := s.Read().Unclaimed(ctx, time.Second, 10); err != nil || len(rows) > 0 {
 		t.Errorf("%v %v", rows, err)
 	}
+	if rows, err := s.Read().Outlived(ctx, 10); err != nil || len(rows) > 0 {
+		t.Errorf("%v %v", rows, err)
+	}
 	if lines, err := s.Read().Lines(ctx); err != nil || len(lines) != 1 || !lines[0].Due {
 		t.Errorf("%v %v", lines, err)
 	}

@@ -156,9 +156,11 @@ func (q *Queries) DeleteWorker(ctx context.Context, id int64) error {
 	return wrap(err, "delete worker %d", id)
 }
 
-// SetPassedOver marks a worker that let a placed execution lie, or that has claimed one again.
-func (q *Queries) SetPassedOver(ctx context.Context, id int64, passed bool) error {
-	_, err := q.exec(ctx, `UPDATE worker SET passed_over = $2 WHERE id = $1 AND passed_over <> $2`, id, passed)
+// SetPassedOver marks an incarnation that let a placed execution lie, or that has claimed one again; a later one is left
+// alone.
+func (q *Queries) SetPassedOver(ctx context.Context, id, incarnation int64, passed bool) error {
+	_, err := q.exec(ctx, `UPDATE worker SET passed_over = $3 WHERE id = $1 AND incarnation = $2 AND passed_over <> $3`,
+		id, incarnation, passed)
 	return wrap(err, "mark worker %d as passed over", id)
 }
 

@@ -79,7 +79,7 @@ func (w *Worker) catchUp(ctx, work context.Context) error {
 		return err
 	}
 	if row.PassedOver {
-		err = w.deps.Store.Write(ctx, func(q *store.Queries) error { return q.SetPassedOver(ctx, w.id, false) })
+		err = w.deps.Store.Write(ctx, func(q *store.Queries) error { return q.SetPassedOver(ctx, w.id, w.incarnation, false) })
 		if err != nil {
 			return err
 		}
