@@ -166,9 +166,7 @@ func (q *Queries) SetPassedOver(ctx context.Context, id, incarnation int64, pass
 
 const workerQuery = `
 	SELECT w.id, w.name, w.status, w.incarnation, w.worker_type, w.host, w.labels, w.slots, w.exclusive, w.passed_over,
-		w.last_heartbeat, w.lease_until < {now}, w.lease_until - w.last_heartbeat, w.home,
-		(SELECT count(*) FROM execution e
-			WHERE e.worker_id = w.id AND e.status IN ('scheduled', 'running', 'canceling'))
+		w.last_heartbeat, w.lease_until < {now}, w.lease_until - w.last_heartbeat, w.home, w.slots_used
 	FROM worker w `
 
 func scanWorker(row scanner) (w WorkerRow, err error) {

@@ -47,6 +47,7 @@ CREATE TABLE worker (
     host           TEXT NOT NULL,
     labels         TEXT NOT NULL,
     slots          INTEGER NOT NULL,
+    slots_used     INTEGER NOT NULL DEFAULT 0, -- executions that it holds; kept by triggers of execution
     exclusive      INTEGER NOT NULL, -- takes only what is pinned to it
     passed_over    INTEGER NOT NULL, -- let a placed row lie; gets nothing until it claims something
     registered_at  INTEGER NOT NULL,
@@ -186,6 +187,35 @@ WHEN NEW.status <> OLD.status AND (OLD.status || '>' || NEW.status) NOT IN (
     'canceling>cancelled', 'canceling>completed', 'canceling>failed', 'canceling>timeout')
 BEGIN
     SELECT RAISE(ABORT, 'illegal transition of an execution');
+END;
+-- +goose StatementEnd
+
+-- The slots that an execution takes on its worker, counted where its row changes, so that nobody has to count rows to
+-- find a free one, and no writer can forget to.
+-- +goose StatementBegin
+CREATE TRIGGER execution_moves_slot
+AFTER UPDATE OF status, worker_id ON execution
+WHEN (NEW.status IN ('scheduled', 'running', 'canceling'), NEW.worker_id)
+    IS NOT (OLD.status IN ('scheduled', 'running', 'canceling'), OLD.worker_id)
+BEGIN
+    UPDATE worker SET slots_used = slots_used - 1
+        WHERE id = OLD.worker_id AND OLD.status IN ('scheduled', 'running', 'canceling');
+    UPDATE worker SET slots_used = slots_used + 1
+        WHERE id = NEW.worker_id AND NEW.status IN ('scheduled', 'running', 'canceling');
+END;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE TRIGGER execution_takes_slot AFTER INSERT ON execution
+WHEN NEW.status IN ('scheduled', 'running', 'canceling')
+BEGIN
+    UPDATE worker SET slots_used = slots_used + 1 WHERE id = NEW.worker_id;
+END;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE TRIGGER execution_frees_slot AFTER DELETE ON execution
+WHEN OLD.status IN ('scheduled', 'running', 'canceling')
+BEGIN
+    UPDATE worker SET slots_used = slots_used - 1 WHERE id = OLD.worker_id;
 END;
 -- +goose StatementEnd
 
