@@ -199,7 +199,7 @@ func (p *Parts) embeddedScheduler(own *worker.Worker, retain time.Duration, prog
 	return scheduler.New(scheduler.Config{
 		Store: p.store, Broker: p.broker, Executions: p.executions, Logger: p.log,
 		Retention: p.retention(), RetainInterval: retain, Progress: progress,
-		Reach: func(row store.WorkerRow) bool { return row.ID == own.ID() },
+		Reach: func() []int64 { return []int64{own.ID()} },
 		Bury:  undertaker.Bury,
 	})
 }

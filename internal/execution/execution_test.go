@@ -23,16 +23,16 @@ import (
 // bench is a service on a real store and broker, with one action installed.
 type bench struct {
 	*execution.Service
-	t      *testing.T
+	t      testing.TB
 	store  *store.Store
 	broker *inproc.Broker
 	action store.StoredAction
 	sent   chan broker.Payload
 }
 
-func newBench(t *testing.T, db storetest.Database, change func(*attune.Action)) *bench {
-	t.Helper()
-	b := &bench{t: t, store: db.Open(t), broker: inproc.New(inproc.Config{}), sent: make(chan broker.Payload, 1000)}
+func newBench(tb testing.TB, db storetest.Database, change func(*attune.Action)) *bench {
+	tb.Helper()
+	b := &bench{t: tb, store: db.Open(tb), broker: inproc.New(inproc.Config{}), sent: make(chan broker.Payload, 1000)}
 	b.Service = execution.New(execution.Config{
 		Store: b.store, Broker: b.broker, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
@@ -40,7 +40,7 @@ func newBench(t *testing.T, db storetest.Database, change func(*attune.Action)) 
 	if change != nil {
 		change(&action)
 	}
-	b.action = storetest.PutAction(t, b.store, action)
+	b.action = storetest.PutAction(tb, b.store, action)
 	b.listen()
 	return b
 }

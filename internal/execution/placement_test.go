@@ -2,13 +2,18 @@ package execution_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/attune-automation/attune"
+	"github.com/attune-automation/attune/internal/execution"
 	"github.com/attune-automation/attune/internal/store"
 	"github.com/attune-automation/attune/internal/store/storetest"
 )
@@ -148,4 +153,261 @@ func TestWhatIsPlacedOnALifeThatIsOverGoesBack(t *testing.T) {
 			t.Errorf("of a worker that is gone: %d %v", n, err)
 		}
 	})
+}
+
+// scheduleAll places until nothing more can be, and returns how many were placed.
+func (b *bench) scheduleAll() (placed int) {
+	b.t.Helper()
+	for {
+		round, err := b.Schedule(context.Background(), nil)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		placed += round.Placed
+		if !round.More() {
+			return placed
+		}
+	}
+}
+
+// used returns how many slots of each worker are taken.
+func (b *bench) used() map[string]int {
+	b.t.Helper()
+	workers, err := b.store.Read().Workers(context.Background())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	used := map[string]int{}
+	for _, w := range workers {
+		used[w.Name] = w.SlotsUsed
+	}
+	return used
+}
+
+func TestTheFreestWorkerFirst(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		b := newBench(t, db, nil)
+		for name, slots := range map[string]int{"five": 5, "three": 3, "one": 1} {
+			storetest.Worker(t, b.store, name, slots)
+		}
+		for range 4 {
+			b.submit()
+		}
+		b.schedule(4)
+		if used := b.used(); used["five"] != 3 || used["three"] != 1 || used["one"] != 0 {
+			t.Errorf("%v", used)
+		}
+	})
+}
+
+func TestManyAreSpreadOverMoreWorkersThanAreLookedAtFirst(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		const workers = 60
+		b := newBench(t, db, nil)
+		for i := range workers {
+			storetest.Worker(t, b.store, fmt.Sprint("w", i), 3)
+			b.submit()
+		}
+		b.schedule(workers)
+		for name, used := range b.used() {
+			if used != 1 {
+				t.Errorf("%s has %d", name, used)
+			}
+		}
+	})
+}
+
+func TestBusyClassLeavesOthersTheirWorkers(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		b := newBench(t, db, nil)
+		for range 20 {
+			b.submit()
+		}
+		var last []store.ExecutionRow
+		for range 3 {
+			last = append(last, b.ask(attune.RuntimePython, nil, 0))
+		}
+		b.register("shell", 2, nil, attune.RuntimeShell)
+		b.register("python", 5, nil, attune.RuntimePython)
+		b.schedule(5)
+		for _, row := range last {
+			b.is(row.ID, attune.StatusScheduled)
+		}
+	})
+}
+
+// TestWhoeverSuitsIsFoundBehindTheFreest hides the few workers that suit behind many freer ones, of one offer and of an
+// offer each.
+func TestWhoeverSuitsIsFoundBehindTheFreest(t *testing.T) {
+	t.Parallel()
+	for name, labels := range map[string]func(i int) map[string]string{
+		"one offer":     func(int) map[string]string { return nil },
+		"an offer each": func(i int) map[string]string { return map[string]string{"host": fmt.Sprint(i)} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			storetest.Each(t, func(t *testing.T, db storetest.Database) {
+				b := newBench(t, db, nil)
+				for i := range 50 {
+					b.register(fmt.Sprint("w", i), 10, labels(i), attune.RuntimeShell)
+				}
+				gpu := map[string]string{"gpu": "yes"}
+				for i := range 25 {
+					b.register(fmt.Sprint("gpu", i), 2, map[string]string{"gpu": "yes", "host": fmt.Sprint(i % 15)}, attune.RuntimeShell)
+				}
+				pinned := b.register("pinned", 1, nil, attune.RuntimeShell)
+				for range 60 {
+					b.ask(attune.RuntimeShell, gpu, 0)
+				}
+				own := b.ask(attune.RuntimeShell, nil, pinned.ID)
+				if n := b.scheduleAll(); n != 51 {
+					t.Errorf("placed %d, want one on each slot that suits", n)
+				}
+				b.is(own.ID, attune.StatusScheduled)
+				for name, used := range b.used() {
+					if want := map[bool]int{true: 2}[strings.HasPrefix(name, "gpu")]; used != want && name != "pinned" {
+						t.Errorf("%s has %d, want %d", name, used, want)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestServersThatPlaceAtOnceKeepToTheSlots(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		const servers, workers, all = 4, 30, 150
+		b, ctx := newBench(t, db, nil), context.Background()
+		for i := range workers {
+			storetest.Worker(t, b.store, fmt.Sprint("w", i), 4)
+		}
+		for range all {
+			b.submit()
+		}
+		var placed [servers]int
+		var wg sync.WaitGroup
+		for i := range servers {
+			wg.Go(func() {
+				for {
+					round, err := b.Schedule(ctx, nil)
+					placed[i] += round.Placed
+					if errors.Is(err, execution.ErrPlacing) {
+						continue
+					}
+					if err != nil {
+						t.Error(err)
+					}
+					if !round.More() {
+						return
+					}
+				}
+			})
+		}
+		wg.Wait()
+		total := 0
+		for _, n := range placed {
+			total += n
+		}
+		if total != workers*4 {
+			t.Errorf("placed %v, want %d in all", placed, workers*4)
+		}
+		for name, used := range b.used() {
+			if used != 4 {
+				t.Errorf("%s has %d of 4 slots", name, used)
+			}
+		}
+	})
+}
+
+// TestNothingWaitsThatCouldRun draws fleets and backlogs, and checks that no worker has more than its slots or what it
+// does not suit, and that nothing is left that a free slot suits.
+func TestNothingWaitsThatCouldRun(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		b, ctx := newBench(t, db, nil), context.Background()
+		rapid.Check(t, func(rt *rapid.T) {
+			b.clear(ctx)
+			labels := rapid.MapOfN(rapid.SampledFrom([]string{"a", "b", "c"}), rapid.SampledFrom([]string{"x", "y"}), 0, 2)
+			runtimes := []string{attune.RuntimeShell, attune.RuntimePython}
+			var ids []int64
+			for i := range rapid.IntRange(0, 40).Draw(rt, "workers") {
+				w := b.register(fmt.Sprint("w", i), rapid.IntRange(0, 3).Draw(rt, "slots"), labels.Draw(rt, "labels"),
+					runtimes[:rapid.IntRange(1, 2).Draw(rt, "runtimes")]...)
+				ids = append(ids, w.ID)
+			}
+			for range rapid.IntRange(0, 60).Draw(rt, "executions") {
+				pin := int64(0)
+				if len(ids) > 0 && rapid.IntRange(0, 9).Draw(rt, "pin") == 0 {
+					pin = rapid.SampledFrom(ids).Draw(rt, "pinned to")
+				}
+				b.ask(rapid.SampledFrom(runtimes).Draw(rt, "runtime"), labels.Draw(rt, "selector"), pin)
+			}
+			b.scheduleAll()
+			b.settled(ctx, rt)
+		})
+	})
+}
+
+// clear takes every worker and every execution away.
+func (b *bench) clear(ctx context.Context) {
+	b.t.Helper()
+	workers, err := b.store.Read().Workers(ctx)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, w := range workers {
+		storetest.Write(b.t, b.store, func(ctx context.Context, q *store.Queries) error { return q.DeleteWorker(ctx, w.ID) })
+	}
+	rows, err := b.store.Read().Executions(ctx, store.Filter{Statuses: []attune.Status{"requested", "scheduled"}, Limit: 1000})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, row := range rows {
+		if _, err := b.Cancel(ctx, row.ID, "a test"); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	for len(b.sent) > 0 {
+		<-b.sent
+	}
+}
+
+// settled checks what placing has made of workers and executions.
+func (b *bench) settled(ctx context.Context, rt *rapid.T) {
+	workers, err := b.store.Read().Workers(ctx)
+	if err != nil {
+		rt.Fatal(err)
+	}
+	of := map[int64]store.WorkerRow{}
+	for _, w := range workers {
+		of[w.ID] = w
+		if w.SlotsUsed > w.Slots {
+			rt.Errorf("%s has %d of %d slots", w.Name, w.SlotsUsed, w.Slots)
+		}
+	}
+	rows, err := b.store.Read().Executions(ctx, store.Filter{Statuses: []attune.Status{"requested", "scheduled"}, Limit: 1000})
+	if err != nil {
+		rt.Fatal(err)
+	}
+	for _, row := range rows {
+		class, err := execution.ParseClass(row.Class)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		if row.Status == attune.StatusScheduled {
+			if !class.Suits(of[row.WorkerID]) {
+				rt.Errorf("%s is on %+v", row.Class, of[row.WorkerID])
+			}
+			continue
+		}
+		for _, w := range workers {
+			if class.Suits(w) && w.SlotsUsed < w.Slots {
+				rt.Errorf("%s waits, and %s has %d of %d slots", row.Class, w.Name, w.SlotsUsed, w.Slots)
+			}
+		}
+	}
 }

@@ -1,7 +1,6 @@
 package execution
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -14,9 +13,6 @@ import (
 // placeBatch bounds how many executions one transaction places, so that other writers get their turn.
 const placeBatch = 200
 
-// Reach tells whether the caller's broker reaches a worker; nil reaches all.
-type Reach func(store.WorkerRow) bool
-
 // ErrPlacing says that another server is placing just now, and may not see what has come since it began.
 var ErrPlacing = errors.New("another server places executions")
 
@@ -24,66 +20,74 @@ var ErrPlacing = errors.New("another server places executions")
 type Round struct {
 	Placed  int
 	Waiting bool // something waits, due or not, or did before it was placed
+	more    bool
 }
 
 // More tells whether there may be more to place at once.
-func (r Round) More() bool { return r.Placed >= placeBatch }
+func (r Round) More() bool { return r.more }
 
 // Schedule places executions that wait on workers with free slots: of each class that some worker suits the heads,
-// oldest first. When nothing waits, it costs one statement.
-func (s *Service) Schedule(ctx context.Context, reach Reach) (Round, error) {
-	waiting, err := s.store.Read().Lines(ctx)
-	if err != nil || len(waiting) == 0 {
-		return Round{}, err
+// oldest first. reach names the workers that the caller's broker reaches; nil is all. When nothing waits, it costs one
+// statement; when no worker has a free slot, two.
+func (s *Service) Schedule(ctx context.Context, reach []int64) (Round, error) {
+	asks, waiting, err := asks(ctx, s.store.Read())
+	if err != nil || len(asks) == 0 {
+		return Round{Waiting: waiting}, err
 	}
 	// Most wake-ups find nothing to place: looking first keeps them from taking the writer's lock.
-	plan, err := plan(ctx, s.store.Read(), waiting, reach)
-	if err != nil || len(plan) == 0 {
+	first, err := look(ctx, s.store.Read(), asks, reach, firstWindow)
+	if err != nil || len(first.lines) == 0 {
 		return Round{Waiting: true}, err
 	}
+	var round Round
 	var messages []broker.Message
-	err = s.store.Write(ctx, func(q *store.Queries) error {
-		messages, err = place(ctx, q, reach)
+	err = s.store.Write(ctx, func(q *store.Queries) (err error) {
+		round, messages, err = place(ctx, q, asks, reach)
 		return err
 	})
 	if err != nil {
 		return Round{Waiting: true}, err
 	}
 	s.publish(ctx, messages...)
-	return Round{Placed: len(messages), Waiting: true}, nil
+	return round, nil
 }
 
-func place(ctx context.Context, q *store.Queries, reach Reach) ([]broker.Message, error) {
+// place places what asks say. They were read before the transaction: meanwhile another server may have placed what they
+// begin with, which is then seen as it is written, but not the slots that it took, which are read here.
+func place(ctx context.Context, q *store.Queries, asks []ask, reach []int64) (Round, []broker.Message, error) {
 	locked, err := q.LockPlacement(ctx)
 	if err != nil {
-		return nil, err
+		return Round{}, nil, err
 	}
 	if !locked {
-		return nil, ErrPlacing
+		return Round{}, nil, ErrPlacing
 	}
-	waiting, err := q.Lines(ctx)
+	p, err := newPlan(ctx, q, asks, reach)
 	if err != nil {
-		return nil, err
-	}
-	placements, err := plan(ctx, q, waiting, reach)
-	if err != nil {
-		return nil, err
+		return Round{}, nil, err
 	}
 	var messages []broker.Message
-	for _, p := range placements {
-		ok, err := q.MarkScheduled(ctx, p.execution.ID, p.worker.WorkerRow)
+	for _, one := range p.placements {
+		ok, err := q.MarkScheduled(ctx, one.execution.ID, one.worker.WorkerRow)
 		if err != nil {
-			return nil, err
+			return Round{}, nil, err
 		}
 		if !ok {
 			continue
 		}
 		messages = append(messages, scheduled(attune.Fence{
-			ExecutionID: p.execution.ID, Attempt: p.execution.Attempt,
-			WorkerID: p.worker.ID, Incarnation: p.worker.Incarnation,
+			ExecutionID: one.execution.ID, Attempt: one.execution.Attempt,
+			WorkerID: one.worker.ID, Incarnation: one.worker.Incarnation,
 		}))
 	}
-	return messages, nil
+	more := p.more || len(messages) < len(p.placements)
+	return Round{Placed: len(messages), Waiting: true, more: more}, messages, nil
+}
+
+// plan is what one transaction is to place.
+type plan struct {
+	placements []placement
+	more       bool // another plan at once may find more
 }
 
 type placement struct {
@@ -91,90 +95,39 @@ type placement struct {
 	worker    *candidate
 }
 
-// candidate is a worker with the slots that the plan has not given away yet.
-type candidate struct {
-	store.WorkerRow
-	free int
-}
-
-// line is one class that waits, with the workers that suit it.
-type line struct {
-	due     []store.Waiting
-	workers []*candidate
-}
-
-func plan(ctx context.Context, q *store.Queries, waiting []store.Line, reach Reach) ([]placement, error) {
-	candidates, err := candidates(ctx, q, reach)
-	if err != nil || len(candidates) == 0 {
-		return nil, err
+// newPlan gives the longest due execution of all lines a slot on the freest worker that suits it, again and again.
+func newPlan(ctx context.Context, q *store.Queries, asks []ask, reach []int64) (plan, error) {
+	p, cut, err := planWithin(ctx, q, asks, reach, firstWindow)
+	if err == nil && cut && len(p.placements) > firstWindow {
+		// So many placements may need so many workers, and the freest must be among those that are looked at.
+		p, _, err = planWithin(ctx, q, asks, reach, placeBatch)
 	}
-	var lines []*line
-	for _, w := range waiting {
-		class, err := ParseClass(w.Class)
-		if err != nil {
-			return nil, err
-		}
-		l := &line{}
-		free := 0
-		for _, c := range candidates {
-			if class.Suits(c.WorkerRow) {
-				l.workers = append(l.workers, c)
-				free += c.free
-			}
-		}
-		if free == 0 {
-			continue
-		}
-		if l.due, err = q.Due(ctx, w.Class, min(free, placeBatch)); err != nil {
-			return nil, err
-		}
-		lines = append(lines, l)
-	}
-	return assign(lines), nil
+	return p, err
 }
 
-// candidates returns the workers that may be given something now.
-func candidates(ctx context.Context, q *store.Queries, reach Reach) ([]*candidate, error) {
-	workers, err := q.Workers(ctx)
+// planWithin plans with a window of the freest workers, and returns whether there are others.
+func planWithin(ctx context.Context, q *store.Queries, asks []ask, reach []int64, window int) (p plan, cut bool, err error) {
+	v, err := look(ctx, q, asks, reach, window)
 	if err != nil {
-		return nil, err
+		return plan{}, false, err
 	}
-	var able []*candidate
-	for _, w := range workers {
-		free := w.Slots - w.SlotsUsed
-		if w.Status == attune.WorkerActive && !w.PassedOver && free > 0 && (reach == nil || reach(w)) {
-			able = append(able, &candidate{w, free})
+	starved := v.unsuited
+	for lines := v.lines; len(lines) > 0 && len(p.placements) < placeBatch; {
+		l := slices.MinFunc(lines, func(a, b *line) int { return a.head.Compare(b.head) })
+		freest := slices.MaxFunc(l.workers, func(a, b *candidate) int { return a.free - b.free })
+		if freest.free > 0 {
+			freest.free--
+			p.placements = append(p.placements, placement{l.head, freest})
+		}
+		left, err := l.advance(ctx, q)
+		if err != nil {
+			return plan{}, false, err
+		}
+		if free := l.free(); !left || free == 0 {
+			starved = starved || left
+			lines = slices.DeleteFunc(lines, func(other *line) bool { return other == l })
 		}
 	}
-	return able, nil
-}
-
-// assign gives the longest due execution of all lines a slot on the freest worker that suits it, again and again.
-func assign(lines []*line) []placement {
-	type waiting struct {
-		store.Waiting
-		line *line
-	}
-	var all []waiting
-	for _, l := range lines {
-		for _, w := range l.due {
-			all = append(all, waiting{w, l})
-		}
-	}
-	slices.SortFunc(all, func(a, b waiting) int {
-		return cmp.Or(cmp.Compare(a.NotBefore, b.NotBefore), cmp.Compare(a.ID, b.ID))
-	})
-	var placements []placement
-	for _, w := range all {
-		if len(placements) == placeBatch {
-			break
-		}
-		freest := slices.MaxFunc(w.line.workers, func(a, b *candidate) int { return cmp.Compare(a.free, b.free) })
-		if freest.free == 0 {
-			continue
-		}
-		freest.free--
-		placements = append(placements, placement{w.Waiting, freest})
-	}
-	return placements
+	p.more = len(p.placements) == placeBatch || len(p.placements) > 0 && v.cut && starved
+	return p, v.cut, nil
 }

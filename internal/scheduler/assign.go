@@ -62,7 +62,7 @@ func (s *Scheduler) place(ctx context.Context) (waiting bool, err error) {
 func (s *Scheduler) round(ctx context.Context) (execution.Round, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
-	return s.cfg.Executions.Schedule(ctx, s.cfg.Reach)
+	return s.cfg.Executions.Schedule(ctx, s.cfg.Reach())
 }
 
 // pause is the time until the next retry is due, at most poll.

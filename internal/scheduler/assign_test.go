@@ -129,15 +129,17 @@ func TestOnlyWorkersThatMayGetWork(t *testing.T) {
 		y := newYard(t, db)
 		reached, placed := y.worker("reached", 1)
 		_, elsewhere := y.worker("elsewhere", 5)
+		reach := []int64{reached.ID}
 		for _, status := range []attune.WorkerStatus{attune.WorkerCordoned, attune.WorkerDraining, attune.WorkerInactive, attune.WorkerLost} {
 			row, _ := y.worker(string(status), 5)
+			reach = append(reach, row.ID)
 			storetest.Write(t, y.store, func(ctx context.Context, q *store.Queries) error {
 				_, err := q.SetWorkerStatus(ctx, row.ID, status, attune.WorkerActive)
 				return err
 			})
 		}
 		y.start(func(c *scheduler.Config) {
-			c.Reach = func(w store.WorkerRow) bool { return w.Name != "elsewhere" }
+			c.Reach = func() []int64 { return reach }
 		})
 		for range 3 {
 			y.submit()
@@ -187,7 +189,7 @@ func TestDatabaseThatIsAwayIsNoReasonToEnd(t *testing.T) {
 		stop := y.start(func(c *scheduler.Config) { c.SweepInterval = time.Millisecond })
 		asked := make(chan struct{}, 100)
 		y.start(func(c *scheduler.Config) {
-			c.Reach = func(store.WorkerRow) bool { return true }
+			c.Reach = func() []int64 { return nil }
 			c.Bury = func(context.Context, store.WorkerRow) (bool, error) { return false, fmt.Errorf("never") }
 			c.RescueInterval = time.Millisecond
 			asked <- struct{}{}

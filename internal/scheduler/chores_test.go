@@ -93,7 +93,7 @@ func silent(y *yard, name string) (store.WorkerRow, attune.Fence) {
 		return err
 	})
 	id := y.submit()
-	if round, err := y.Schedule(context.Background(), func(w store.WorkerRow) bool { return w.ID == row.ID }); round.Placed != 1 || err != nil {
+	if round, err := y.Schedule(context.Background(), []int64{row.ID}); round.Placed != 1 || err != nil {
 		y.t.Fatal(round, err)
 	}
 	fence := y.row(id).Fence()
@@ -207,7 +207,7 @@ func TestBuriedWorkersAreRescuedOnce(t *testing.T) {
 		}
 		var asked atomic.Int64
 		y.start(func(c *scheduler.Config) {
-			c.Reach = func(w store.WorkerRow) bool { return !w.Exclusive } // a command's worker is its own scheduler's
+			c.Reach = func() []int64 { return []int64{row.ID} } // a command's worker is its own scheduler's
 			c.Bury = func(_ context.Context, w store.WorkerRow) (bool, error) {
 				if w.ID == row.ID {
 					asked.Add(1)

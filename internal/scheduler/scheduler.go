@@ -25,8 +25,8 @@ type Config struct {
 	Executions *execution.Service
 	Logger     *slog.Logger
 
-	// Reach tells whether this process's broker reaches a worker; nil reaches all.
-	Reach execution.Reach
+	// Reach returns the workers that this process's broker reaches; if it is nil, that is all.
+	Reach func() []int64
 	// Bury tells whether a worker is dead, after having ended what it left on this host. nil goes by the lease.
 	Bury func(context.Context, store.WorkerRow) (dead bool, err error)
 	// Progress is called as the scheduler looks for what to place, about once a second, also while the database is away.
@@ -47,6 +47,9 @@ const firstTime = 5 * time.Second
 const poll = time.Second
 
 func (c *Config) setDefaults() {
+	if c.Reach == nil {
+		c.Reach = func() []int64 { return nil }
+	}
 	if c.Progress == nil {
 		c.Progress = func() {}
 	}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -69,6 +70,11 @@ type Waiting struct {
 	ID        int64
 	Attempt   int
 	NotBefore int64 // microseconds
+}
+
+// Compare orders what waits: first comes what has been due for longer.
+func (w Waiting) Compare(other Waiting) int {
+	return cmp.Or(cmp.Compare(w.NotBefore, other.NotBefore), cmp.Compare(w.ID, other.ID))
 }
 
 // Due returns the heads of one class's line: at most limit executions, the longest due first.

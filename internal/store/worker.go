@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +20,7 @@ type WorkerRow struct {
 	Lapsed     bool // its lease is over, by the database's clock
 	Lease      time.Duration
 	Home       string // identifies the directory that it keeps on its host
+	Offer      string // what it offers, shortened: workers of equal offers suit the same executions
 }
 
 // Alive tells whether the worker may be running: it has not left, and its lease is not over.
@@ -48,19 +50,19 @@ func (q *Queries) RegisterWorker(ctx context.Context, r Registration) (id, incar
 		return 0, 0, err
 	}
 	err = q.row(ctx, `
-		INSERT INTO worker (name, status, incarnation, worker_type, host, labels, slots, exclusive, passed_over,
-			registered_at, last_heartbeat, lease_until, home)
-		VALUES ($1, 'active', 1, $2, $3, $4, $5, $6, FALSE, {now}, {now}, {now} + $7, $8)
+		INSERT INTO worker (name, status, incarnation, worker_type, host, labels, labels_key, runtimes, slots, exclusive,
+			passed_over, registered_at, last_heartbeat, lease_until, home)
+		VALUES ($1, 'active', 1, $2, $3, $4, $9, '', $5, $6, FALSE, {now}, {now}, {now} + $7, $8)
 		ON CONFLICT (name) DO UPDATE SET
 			status = CASE worker.status WHEN 'cordoned' THEN 'cordoned' ELSE 'active' END,
 			incarnation = worker.incarnation + 1, worker_type = excluded.worker_type, host = excluded.host,
-			labels = excluded.labels, slots = excluded.slots, exclusive = excluded.exclusive, passed_over = FALSE,
+			labels = excluded.labels, labels_key = excluded.labels_key, slots = excluded.slots, exclusive = excluded.exclusive, passed_over = FALSE,
 			registered_at = excluded.registered_at, last_heartbeat = excluded.last_heartbeat,
 			lease_until = excluded.lease_until, home = excluded.home
-			WHERE worker.incarnation = $9
+			WHERE worker.incarnation = $10
 		RETURNING id, incarnation`,
 		r.Name, r.Type, clean(r.Host), string(labels), r.Slots, r.Exclusive, r.Lease.Microseconds(), r.Home,
-		r.Seen).Scan(&id, &incarnation)
+		keyOf(string(labels)), r.Seen).Scan(&id, &incarnation)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, 0, nil
 	}
@@ -94,7 +96,18 @@ func (q *Queries) replaceRuntimes(ctx context.Context, workerID int64, runtimes 
 			return wrap(err, "store runtime %s of worker %d", r.Name, workerID)
 		}
 	}
-	return nil
+	_, err := q.exec(ctx, `UPDATE worker SET runtimes = $2 WHERE id = $1`, workerID, runtimeNames(runtimes))
+	return wrap(err, "store the runtimes of worker %d", workerID)
+}
+
+// runtimeNames writes the names of runtimes as column runtimes has them.
+func runtimeNames(runtimes []attune.Runtime) string {
+	var names []string
+	for _, r := range runtimes {
+		names = append(names, r.Name)
+	}
+	slices.Sort(names)
+	return strings.Join(names, " ")
 }
 
 // Pulse is the answer to a heartbeat.
@@ -165,17 +178,21 @@ func (q *Queries) SetPassedOver(ctx context.Context, id, incarnation int64, pass
 }
 
 const workerQuery = `
-	SELECT w.id, w.name, w.status, w.incarnation, w.worker_type, w.host, w.labels, w.slots, w.exclusive, w.passed_over,
-		w.last_heartbeat, w.lease_until < {now}, w.lease_until - w.last_heartbeat, w.home, w.slots_used
+	SELECT w.id, w.name, w.status, w.incarnation, w.worker_type, w.host, w.labels, w.slots, w.slots_used, w.exclusive,
+		w.passed_over, w.last_heartbeat, w.lease_until < {now}, w.lease_until - w.last_heartbeat, w.home, w.offer, w.runtimes
 	FROM worker w `
 
+// scanWorker reads a worker with the names of its runtimes.
 func scanWorker(row scanner) (w WorkerRow, err error) {
-	var status, labels string
+	var status, labels, runtimes string
 	var heartbeat, lease int64
-	err = row.Scan(&w.ID, &w.Name, &status, &w.Incarnation, &w.Type, &w.Host, &labels, &w.Slots, &w.Exclusive,
-		&w.PassedOver, &heartbeat, &w.Lapsed, &lease, &w.Home, &w.SlotsUsed)
+	err = row.Scan(&w.ID, &w.Name, &status, &w.Incarnation, &w.Type, &w.Host, &labels, &w.Slots, &w.SlotsUsed, &w.Exclusive,
+		&w.PassedOver, &heartbeat, &w.Lapsed, &lease, &w.Home, &w.Offer, &runtimes)
 	if err != nil {
 		return w, err
+	}
+	for name := range strings.FieldsSeq(runtimes) {
+		w.Runtimes = append(w.Runtimes, attune.Runtime{Name: name})
 	}
 	w.Status, w.LastHeartbeat, w.Lease = attune.WorkerStatus(status), fromMicros(heartbeat), time.Duration(lease)*time.Microsecond
 	return w, json.Unmarshal([]byte(labels), &w.Labels)
@@ -187,7 +204,7 @@ func (q *Queries) Workers(ctx context.Context) ([]WorkerRow, error) {
 	if err != nil {
 		return nil, wrap(err, "list workers")
 	}
-	return workers, q.addRuntimes(ctx, workers)
+	return workers, q.addRuntimes(ctx, workers, "")
 }
 
 // AnySilent tells in one statement whether a worker's lease is over that has not left in good order, or that has
@@ -219,11 +236,12 @@ func (q *Queries) oneWorker(ctx context.Context, where string, arg any) (WorkerR
 		return w, wrap(err, "load worker %v", arg)
 	}
 	one := []WorkerRow{w}
-	err = q.addRuntimes(ctx, one)
+	err = q.addRuntimes(ctx, one, `WHERE worker_id = $1 `, w.ID)
 	return one[0], err
 }
 
-func (q *Queries) addRuntimes(ctx context.Context, workers []WorkerRow) error {
+// addRuntimes adds what is known of the workers' runtimes, read from the rows that where selects.
+func (q *Queries) addRuntimes(ctx context.Context, workers []WorkerRow, where string, args ...any) error {
 	type capability struct {
 		worker int64
 		attune.Runtime
@@ -231,7 +249,7 @@ func (q *Queries) addRuntimes(ctx context.Context, workers []WorkerRow) error {
 	scan := func(row scanner) (c capability, err error) {
 		return c, row.Scan(&c.worker, &c.Name, &c.Version, &c.Path)
 	}
-	all, err := collect(ctx, q, scan, `SELECT worker_id, name, version, path FROM runtime ORDER BY name`)
+	all, err := collect(ctx, q, scan, `SELECT worker_id, name, version, path FROM runtime `+where+`ORDER BY name`, args...)
 	if err != nil {
 		return wrap(err, "list runtimes")
 	}

@@ -46,6 +46,8 @@ CREATE TABLE worker (
     worker_type    TEXT NOT NULL,
     host           TEXT NOT NULL,
     labels         TEXT NOT NULL,
+    labels_key     TEXT NOT NULL, -- a hash of labels, which may be too long for an index
+    runtimes       TEXT NOT NULL, -- the names in table runtime, in order
     slots          INTEGER NOT NULL,
     slots_used     INTEGER NOT NULL DEFAULT 0, -- executions that it holds; kept by triggers of execution
     exclusive      BOOLEAN NOT NULL, -- takes only what is pinned to it
@@ -53,8 +55,15 @@ CREATE TABLE worker (
     registered_at  BIGINT NOT NULL,
     last_heartbeat BIGINT NOT NULL,
     lease_until    BIGINT NOT NULL,
-    home           TEXT NOT NULL -- identifies the directory that the worker keeps on its host
+    home           TEXT NOT NULL, -- identifies the directory that the worker keeps on its host
+    offer          TEXT NOT NULL GENERATED ALWAYS AS (runtimes || ' ' || labels_key) STORED -- equal ones suit the same
 );
+
+-- The workers that may be given what is not pinned to one: the freest of all, and the freest of each offer.
+CREATE INDEX worker_freest ON worker ((slots - slots_used) DESC, id)
+    WHERE status = 'active' AND NOT passed_over AND NOT exclusive AND slots_used < slots;
+CREATE INDEX worker_freest_of_offer ON worker (offer, (slots - slots_used) DESC, id)
+    WHERE status = 'active' AND NOT passed_over AND NOT exclusive AND slots_used < slots;
 
 CREATE TABLE runtime (
     worker_id BIGINT NOT NULL REFERENCES worker (id) ON DELETE CASCADE,

@@ -1,0 +1,205 @@
+package execution
+
+import (
+	"context"
+	"slices"
+
+	"github.com/attune-automation/attune/internal/store"
+)
+
+// firstWindow is how many of the freest workers are looked at to begin with: enough for what one wake-up brings, few
+// enough to cost nothing beside placing it.
+const firstWindow = 20
+
+// fewOffers is up to how many offers are worth a statement each.
+const fewOffers = 10
+
+// view is what a round sees: the lines whose head is due and for which a worker has a free slot.
+type view struct {
+	lines    []*line
+	unsuited bool // something is due that no worker in view suits
+	cut      bool // more workers have free slots than were looked at
+}
+
+// look finds what may be placed now. Its cost is the number of classes, not of executions, and a window of the freest
+// workers, not the fleet: workers beyond it are asked for only on behalf of classes that none in it suits, and then by
+// what they offer, one for all that offer the same.
+func look(ctx context.Context, q *store.Queries, asks []ask, reach []int64, window int) (view, error) {
+	f := fleet{q: q, known: map[int64]*candidate{}}
+	cut, err := f.gather(ctx, asks, reach, window)
+	if err != nil {
+		return view{}, err
+	}
+	v := view{cut: cut}
+	for _, a := range asks {
+		workers := f.suited(a.Class)
+		if len(workers) == 0 {
+			v.unsuited = true
+			continue
+		}
+		v.lines = append(v.lines, &line{class: a.text, head: a.head, workers: workers})
+	}
+	return v, nil
+}
+
+// line is one class that waits, with the workers that suit it. Of what is behind the head it reads no more than has a
+// slot, and nothing until the head has one.
+type line struct {
+	class   string
+	head    store.Waiting
+	behind  []store.Waiting
+	read    bool
+	workers []*candidate
+}
+
+// candidate is a worker with the slots that have not been given away yet.
+type candidate struct {
+	store.WorkerRow
+	free int
+}
+
+// free is how many slots the line's workers have left.
+func (l *line) free() int {
+	free := 0
+	for _, c := range l.workers {
+		free += c.free
+	}
+	return free
+}
+
+// advance goes on to the next in line, if there is one that is due. Without a free slot it does not look.
+func (l *line) advance(ctx context.Context, q *store.Queries) (left bool, err error) {
+	free := l.free()
+	if free == 0 {
+		return true, nil
+	}
+	if !l.read {
+		l.read = true
+		due, err := q.Due(ctx, l.class, min(free, placeBatch)+1)
+		if err != nil {
+			return false, err
+		}
+		l.behind = slices.DeleteFunc(due, func(w store.Waiting) bool { return w.Compare(l.head) <= 0 })
+	}
+	if len(l.behind) == 0 {
+		return false, nil
+	}
+	l.head, l.behind = l.behind[0], l.behind[1:]
+	return true, nil
+}
+
+// ask is what a class asks for whose head is due.
+type ask struct {
+	Class
+	text string
+	head store.Waiting
+}
+
+// asks returns what is due, the longest due first, and whether anything waits.
+func asks(ctx context.Context, q *store.Queries) (due []ask, waiting bool, err error) {
+	lines, err := q.Lines(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	for _, l := range lines {
+		if !l.Due {
+			continue
+		}
+		class, err := ParseClass(l.Class)
+		if err != nil {
+			return nil, true, err
+		}
+		due = append(due, ask{class, l.Class, l.Head})
+	}
+	return due, len(lines) > 0, nil
+}
+
+// fleet is what a round has seen of the workers that have free slots.
+type fleet struct {
+	q     *store.Queries
+	known map[int64]*candidate
+	order []*candidate
+}
+
+func (f *fleet) add(workers []store.WorkerRow, err error) error {
+	for _, w := range workers {
+		if f.known[w.ID] == nil {
+			c := &candidate{w, w.Slots - w.SlotsUsed}
+			f.known[w.ID], f.order = c, append(f.order, c)
+		}
+	}
+	return err
+}
+
+// suited returns the known workers that suit a class.
+func (f *fleet) suited(c Class) []*candidate {
+	var workers []*candidate
+	for _, w := range f.order {
+		if c.Suits(w.WorkerRow) {
+			workers = append(workers, w)
+		}
+	}
+	return workers
+}
+
+// gather sees to it that of each class's suitable workers the freest are known, and returns whether there may be others.
+func (f *fleet) gather(ctx context.Context, asks []ask, reach []int64, window int) (cut bool, err error) {
+	if reach != nil {
+		return false, f.addEach(ctx, reach)
+	}
+	freest, err := f.q.Freest(ctx, window)
+	if err := f.add(freest, err); err != nil {
+		return false, err
+	}
+	if err := f.addEach(ctx, pins(asks)); err != nil {
+		return false, err
+	}
+	if len(freest) < window {
+		return false, nil
+	}
+	return true, f.addOffers(ctx, asks, window)
+}
+
+func (f *fleet) addEach(ctx context.Context, ids []int64) error {
+	for _, id := range ids {
+		if err := f.add(f.q.Willing(ctx, id)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addOffers looks for workers that suit the classes which none of the freest suits.
+func (f *fleet) addOffers(ctx context.Context, asks []ask, window int) error {
+	asks = slices.DeleteFunc(slices.Clone(asks), func(a ask) bool { return a.Pin != 0 || len(f.suited(a.Class)) > 0 })
+	if len(asks) == 0 {
+		return nil
+	}
+	offers, err := f.q.FreestOfEachOffer(ctx)
+	if err != nil {
+		return err
+	}
+	offers = slices.DeleteFunc(offers, func(o store.WorkerRow) bool {
+		return !slices.ContainsFunc(asks, func(a ask) bool { return a.Suits(o) })
+	})
+	if err := f.add(offers, nil); err != nil || len(offers) > fewOffers {
+		return err
+	}
+	for _, o := range offers {
+		if err := f.add(f.q.FreestOf(ctx, o.Offer, window)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pins returns the workers that classes are pinned to.
+func pins(asks []ask) []int64 {
+	var ids []int64
+	for _, a := range asks {
+		if a.Pin != 0 && !slices.Contains(ids, a.Pin) {
+			ids = append(ids, a.Pin)
+		}
+	}
+	return ids
+}
