@@ -4,6 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -38,9 +41,10 @@ func TestChoresReadNoTableFromEndToEnd(t *testing.T) {
 	ended := func() reads {
 		t.Helper()
 		eventually(t, func() bool { return sessions(t, observer, t.Name()) == 0 })
-		return scans(t, observer)
+		return scans(t, observer, "execution")
 	}
 	s, raw := counted.Open(t), counted.Raw(t)
+	populate(t, s)
 	fill(t, raw, insert(t, s, storetest.PutAction(t, s, storetest.Action("demo.hello"))), 20_000)
 	if err := errors.Join(s.Close(), raw.Close()); err != nil {
 		t.Fatal(err)
@@ -59,6 +63,64 @@ func TestChoresReadNoTableFromEndToEnd(t *testing.T) {
 	}
 	if after.index == before.index {
 		t.Error("no index was read: nothing was counted")
+	}
+}
+
+// TestChoresReadByIndexOnSQLite looks at how SQLite means to run what the chores have prepared.
+func TestChoresReadByIndexOnSQLite(t *testing.T) {
+	t.Parallel()
+	db := storetest.SQLite(t)
+	s, raw := db.Open(t), db.Raw(t)
+	populate(t, s)
+	action := storetest.PutAction(t, s, storetest.Action("demo.hello"))
+	for range 3 {
+		insert(t, s, action)
+	}
+	s = db.Open(t)
+	chores(t, s)
+	looked, whole := 0, regexp.MustCompile(`^SCAN (execution|worker|runtime|e|n|w)$`)
+	for _, text := range s.Prepared() {
+		for _, step := range steps(t, raw, text) {
+			looked++
+			many := strings.Contains(step, "execution_by_status") && !strings.Contains(text, "'canceling'") // those are few
+			if many || whole.MatchString(step) {
+				t.Errorf("%s:%s", step, text)
+			}
+		}
+	}
+	if looked < 20 {
+		t.Errorf("only %d steps were looked at", looked)
+	}
+}
+
+// steps returns the plan of a statement, whose parameters don't matter to it.
+func steps(t *testing.T, raw *sql.DB, text string) (plan []string) {
+	t.Helper()
+	args := make([]any, strings.Count(text, "$"))
+	rows, err := raw.Query("EXPLAIN QUERY PLAN "+text, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }() // rows.Err below tells what matters
+	for rows.Next() {
+		var id, parent, unused int
+		var step string
+		if err := rows.Scan(&id, &parent, &unused, &step); err != nil {
+			t.Fatal(err)
+		}
+		plan = append(plan, step)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return plan
+}
+
+// populate registers workers that offer the same.
+func populate(t *testing.T, s *store.Store) {
+	t.Helper()
+	for i := range 5 {
+		storetest.Worker(t, s, fmt.Sprint("w", i), 2)
 	}
 }
 
@@ -88,6 +150,19 @@ func eventually(t *testing.T, is func() bool) {
 func chores(t *testing.T, s *store.Store) {
 	t.Helper()
 	ctx := context.Background()
+	if workers, err := s.Read().Freest(ctx, 3); err != nil || len(workers) != 3 {
+		t.Errorf("%v %v", workers, err)
+	}
+	offers, err := s.Read().FreestOfEachOffer(ctx)
+	if err != nil || len(offers) != 1 {
+		t.Errorf("%v %v", offers, err)
+	}
+	if workers, err := s.Read().FreestOf(ctx, offers[0].Offer, 3); err != nil || len(workers) != 3 {
+		t.Errorf("%v %v", workers, err)
+	}
+	if workers, err := s.Read().Willing(ctx, offers[0].ID); err != nil || len(workers) != 1 {
+		t.Errorf("%v %v", workers, err)
+	}
 	if waiting, sent, err := s.Read().Unsettled(ctx); err != nil || !waiting || sent {
 		t.Errorf("%v %v %v", waiting, sent, err)
 	}
@@ -115,10 +190,10 @@ func chores(t *testing.T, s *store.Store) {
 // reads are how often a table was read whole, and by an index.
 type reads struct{ whole, index int }
 
-func scans(t *testing.T, raw *sql.DB) (r reads) {
+func scans(t *testing.T, raw *sql.DB, table string) (r reads) {
 	t.Helper()
 	err := raw.QueryRow(`SELECT seq_scan, idx_scan FROM pg_stat_user_tables
-		WHERE schemaname = current_schema() AND relname = 'execution'`).Scan(&r.whole, &r.index)
+		WHERE schemaname = current_schema() AND relname = $1`, table).Scan(&r.whole, &r.index)
 	if err != nil {
 		t.Fatal(err)
 	}

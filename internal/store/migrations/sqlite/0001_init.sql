@@ -111,7 +111,8 @@ CREATE TABLE execution (
     context         BLOB NOT NULL,
     result          BLOB
 );
-CREATE INDEX execution_waiting ON execution (class_key, not_before, id) WHERE status = 'requested';
+-- Without status in front, SQLite takes execution_by_status and sorts all that waits.
+CREATE INDEX execution_waiting ON execution (status, class_key, not_before, id) WHERE status = 'requested';
 CREATE INDEX execution_held ON execution (worker_id, status) WHERE status IN ('scheduled', 'running', 'canceling');
 -- What is on its way to a worker or being cancelled, which is all that the sweep looks at.
 CREATE INDEX execution_sent ON execution (published_at) WHERE status IN ('scheduled', 'canceling');
