@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"net"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -73,16 +72,10 @@ func text(name, deflt string, at func(*Config) *string, check func(string) error
 	}
 }
 
-// address is a URL, which is shown without its password.
+// address is a URL, which is shown without its passwords.
 func address(name, deflt string, at func(*Config) *string, check func(string) error) key {
 	k := text(name, deflt, at, check)
-	k.show = func(c *Config) any {
-		u, err := url.Parse(*at(c))
-		if err != nil || u.User == nil {
-			return *at(c)
-		}
-		return u.Redacted()
-	}
+	k.show = func(c *Config) any { return withoutPasswords(*at(c)) }
 	return k
 }
 

@@ -114,7 +114,7 @@ func (c *Config) applyValue(name string, entry pair, faults *faults) {
 		if err != nil {
 			return err
 		}
-		return k.set(c, text)
+		return c.assign(k, text)
 	}
 	if err := set(); err != nil {
 		faults.add(entry.value.place(), "%s: %v", name, err)
@@ -137,7 +137,7 @@ func (c *Config) applyEnviron(environ []string, faults *faults) {
 			faults.add(name, "%s", unknown(keyName, text))
 			continue
 		}
-		if err := k.set(c, text); err != nil {
+		if err := c.assign(k, text); err != nil {
 			faults.add(name, "%v", err)
 			continue
 		}
@@ -151,7 +151,7 @@ func (c *Config) applyFlag(name, text, flag string, faults *faults) {
 	if text == "" || !ok {
 		return
 	}
-	if err := k.set(c, text); err != nil {
+	if err := c.assign(k, text); err != nil {
 		faults.add(flag, "%v", err)
 		return
 	}

@@ -93,9 +93,8 @@ func isPostgres(url string) bool {
 }
 
 func newPostgresServer(cfg Config) (postgresServer, error) {
-	config, err := pgx.ParseConfig(cfg.URL)
+	config, err := parsePostgres(cfg.URL)
 	if err != nil {
-		// pgx's own message repeats the URL without its password.
 		return postgresServer{}, attune.Errorf(attune.CodeInvalid, "database.url: %v", err)
 	}
 	for name, value := range sessionLimits {
@@ -128,13 +127,46 @@ func boundSilence(network, _ string, socket syscall.RawConn) (err error) {
 	return errors.Join(control, err)
 }
 
+// parsePostgres reads a URL. No error of it, nor a later one that names the host or the database, holds any part of a
+// password: what may be the end of one, but is something else to pgx, is refused.
+func parsePostgres(url string) (*pgx.ConnConfig, error) {
+	if !unambiguous(url) {
+		return nil, errors.New("it is not clear where a password ends: " + writePostgres)
+	}
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		// The URL comes first in pgx's text, without the passwords that pgx knows to be some.
+		_, fault, _ := strings.Cut(err.Error(), "`: ")
+		return nil, fmt.Errorf("not the URL of a PostgreSQL: %s: %s", fault, writePostgres)
+	}
+	return config, nil
+}
+
+// unambiguous tells whether a URL can't be read in two ways: as pgx does, like libpq, and with a longer password.
+func unambiguous(url string) bool {
+	_, rest, _ := strings.Cut(url, "://")
+	if i := strings.IndexAny(rest, "@/"); i >= 0 && rest[i] == '@' {
+		rest = rest[i+1:] // user and password end there
+	}
+	_, query, _ := strings.Cut(rest, "?")
+	for setting := range strings.SplitSeq(query, "&") {
+		if setting != "" && !strings.Contains(setting, "=") {
+			return false
+		}
+	}
+	return !strings.Contains(rest, "@")
+}
+
+const writePostgres = "write postgres://user:password@host:5432/database, with %XX for special characters in its parts " +
+	"(%40 for @, %2F for /)"
+
 func (p postgresServer) name() string {
 	return fmt.Sprintf("%s on %s:%d", p.config.Database, p.config.Host, p.config.Port)
 }
 
 func (p postgresServer) dialect() *dialect { return &postgresDialect }
 
-// Validate checks a postgres:// URL without connecting to anybody. The error never holds a password.
+// Validate checks a postgres:// URL without connecting to anybody. The error holds no part of a password.
 func Validate(url string) error {
 	_, err := newPostgresServer(Config{URL: url})
 	var known *attune.Error

@@ -16,6 +16,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -71,11 +72,17 @@ func New(c Config) *Broker {
 	}
 }
 
-// Validate tells whether a URL can be one of RabbitMQ. Its error never quotes the URL, which may hold a password.
+// Validate tells whether a URL can be one of RabbitMQ. Its error never quotes the URL, which may hold a password. What
+// may be the end of one, but is a virtual host or an option to the library, is refused: the log names virtual hosts.
 func Validate(url string) error {
-	if _, err := rabbit.ParseURI(url); err != nil {
+	_, rest, _ := strings.Cut(url, "://")
+	ambiguous := false
+	if end := strings.IndexAny(rest, "/?#"); end >= 0 {
+		ambiguous = strings.Contains(rest[end:], "@")
+	}
+	if _, err := rabbit.ParseURI(url); err != nil || ambiguous {
 		return errors.New("not the URL of a RabbitMQ: want amqp://user:password@host:5672/vhost (or amqps://), " +
-			"with %XX for special characters in its parts")
+			"with %XX for special characters in its parts (%40 for @, %2F for /)")
 	}
 	return nil
 }

@@ -251,7 +251,10 @@ func TestNothingTellsThePassword(t *testing.T) {
 		strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "want amqp://") {
 		t.Errorf("got error %v", err)
 	}
-	for _, url := range []string{"", "inproc:", "http://localhost", "amqp://localhost:port"} {
+	for _, url := range []string{
+		"", "inproc:", "http://localhost", "amqp://localhost:port",
+		"amqp://user:12/secret@host/vhost", "amqp://user:12?secret@host", "amqp://user:12#secret@host",
+	} {
 		if amqp.Validate(url) == nil {
 			t.Errorf("%q is valid", url)
 		}
