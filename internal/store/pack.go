@@ -157,10 +157,11 @@ func (q *Queries) Actions(ctx context.Context, pack string) ([]StoredAction, err
 }
 
 // Prune removes at most limit retired actions that no execution refers to, and archives that nothing refers to,
-// both older than age, so that a submission between its steps loses nothing. It returns how many rows went.
+// both older than age, so that a submission between its steps loses nothing. It returns how many rows went. What a row
+// itself must be is said twice: PostgreSQL checks the outer condition again on a row that changed while it waited for it.
 func (q *Queries) Prune(ctx context.Context, age time.Duration, limit int) (int64, error) {
 	actions, err := q.exec(ctx, `
-		DELETE FROM action WHERE id IN (
+		DELETE FROM action WHERE NOT installed AND created_at < {now} - $1 AND id IN (
 			SELECT a.id FROM action a
 			WHERE NOT a.installed AND a.created_at < {now} - $1
 				AND NOT EXISTS (SELECT 1 FROM execution e WHERE e.action_id = a.id)
@@ -169,7 +170,7 @@ func (q *Queries) Prune(ctx context.Context, age time.Duration, limit int) (int6
 		return 0, wrap(err, "prune actions")
 	}
 	archives, err := q.exec(ctx, `
-		DELETE FROM archive WHERE digest IN (
+		DELETE FROM archive WHERE created_at < {now} - $1 AND digest IN (
 			SELECT r.digest FROM archive r
 			WHERE r.created_at < {now} - $1
 				AND NOT EXISTS (SELECT 1 FROM action a WHERE a.digest = r.digest)
