@@ -6,11 +6,12 @@ import (
 	"time"
 
 	"github.com/attune-automation/attune/internal/execution"
+	"github.com/attune-automation/attune/internal/outage"
 )
 
 // assign places what waits: when a message wakes it, when a retry is due, and once a second in any case.
 func (s *Scheduler) assign(ctx context.Context) error {
-	timer := time.NewTimer(0)
+	timer, placing := time.NewTimer(0), outage.New(s.log)
 	defer timer.Stop()
 	for {
 		select {
@@ -26,11 +27,12 @@ func (s *Scheduler) assign(ctx context.Context) error {
 		}
 		if err != nil {
 			if ctx.Err() == nil {
-				s.log.Error("placing failed, it is repeated", "error", err)
+				placing.Error("placing failed, it is repeated", err)
 			}
 			timer.Reset(poll)
 			continue
 		}
+		placing.Over("placing works again")
 		timer.Reset(s.pause(ctx, waiting))
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/attune-automation/attune/internal/broker"
 	"github.com/attune-automation/attune/internal/execution"
+	"github.com/attune-automation/attune/internal/outage"
 	"github.com/attune-automation/attune/internal/store"
 )
 
@@ -95,9 +96,13 @@ func (s *Scheduler) Run(ctx context.Context) error {
 // every does a chore at once, and then again and again until ctx ends. The first time is done to its end, within
 // firstTime: where only short commands run, it is all that ever gets done.
 func (s *Scheduler) every(ctx context.Context, interval time.Duration, name string, chore func(context.Context) error) error {
+	failing := outage.New(s.log.With("chore", name))
 	try := func(ctx context.Context) {
-		if err := chore(ctx); err != nil && ctx.Err() == nil {
-			s.log.Error("chore failed, it is repeated", "chore", name, "error", err)
+		switch err := chore(ctx); {
+		case err == nil:
+			failing.Over("chore works again")
+		case ctx.Err() == nil:
+			failing.Error("chore failed, it is repeated", err)
 		}
 	}
 	first, cancel := context.WithTimeout(context.WithoutCancel(ctx), firstTime)
