@@ -3,8 +3,12 @@ package api_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
+	"fmt"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
@@ -12,6 +16,7 @@ import (
 	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/client"
 	"github.com/attune-automation/attune/internal/api"
+	"github.com/attune-automation/attune/internal/broker"
 )
 
 var update = flag.Bool("update", false, "write testdata/openapi.json anew")
@@ -67,6 +72,33 @@ func TestReadinessTellsOfTheDatabase(t *testing.T) {
 		t.Errorf("the process is well, and /healthz says %d", status)
 	}
 	s.wantProblem(http.MethodGet, "/api/v1/executions", "", 500, "log")
+}
+
+func TestReadinessTellsWhyThereAreNoMessages(t *testing.T) {
+	t.Parallel()
+	s, _ := newDeafServer(t)
+	away := error(nil)
+	operations := api.New(api.Config{
+		Store: s.store, Logger: slog.New(slog.DiscardHandler), MessagesAway: func() error { return away },
+	})
+	for _, test := range []struct {
+		away error
+		want string
+	}{
+		{nil, `{"status":"ready"}`},
+		{errors.New("refused by nobody"), `{"status":"degraded","degraded":["message_queue"],` +
+			`"reasons":{"message_queue":"there is no connection to RabbitMQ"}}`},
+		{fmt.Errorf("no connection: %w", &broker.RefusedError{Answer: "NOT_ALLOWED", Err: errors.New("user u, vhost v")}),
+			`{"status":"degraded","degraded":["message_queue"],` +
+				`"reasons":{"message_queue":"RabbitMQ refuses the connection: NOT_ALLOWED: the server's log says more"}}`},
+	} {
+		away = test.away
+		answer := httptest.NewRecorder()
+		operations.Handler().ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+		if got := strings.TrimSpace(answer.Body.String()); answer.Code != 200 || got != test.want {
+			t.Errorf("%d %s, want %s", answer.Code, got, test.want)
+		}
+	}
 }
 
 func TestSteeringWorkers(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 	"github.com/attune-automation/attune/internal/artifact"
 	"github.com/attune-automation/attune/internal/broker"
 	"github.com/attune-automation/attune/internal/execution"
+	"github.com/attune-automation/attune/internal/outage"
 	"github.com/attune-automation/attune/internal/store"
 )
 
@@ -31,21 +32,22 @@ type Config struct {
 	Version    string
 	Logger     *slog.Logger
 
-	MessagesCome func() bool // tells whether the broker is connected; nil: it is part of this process
+	MessagesAway func() error // why the broker is not connected, nil if it is; nil: it is part of this process
 }
 
 // API is the operations. Handler may be called before Run; until Run has begun, changes are seen by looking alone.
 type API struct {
-	cfg      Config
-	log      *slog.Logger
-	watchers watchers
-	handler  http.Handler
-	document *huma.OpenAPI
+	cfg       Config
+	log       *slog.Logger
+	readiness *outage.Log // of the database, as probes find it
+	watchers  watchers
+	handler   http.Handler
+	document  *huma.OpenAPI
 }
 
 // New returns an API. It starts nothing.
 func New(cfg Config) *API {
-	a := &API{cfg: cfg, log: cfg.Logger}
+	a := &API{cfg: cfg, log: cfg.Logger, readiness: outage.New(cfg.Logger)}
 	mux := http.NewServeMux()
 	operations := humago.New(mux, a.settings())
 	operations.UseMiddleware(strictInput)

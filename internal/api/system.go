@@ -2,10 +2,13 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/attune-automation/attune/internal/broker"
 )
 
 const systemTag = "system"
@@ -40,8 +43,9 @@ func (a *API) getVersion(context.Context, *struct{}) (*versionAnswer, error) {
 
 type statusAnswer struct {
 	Body struct {
-		Status   string   `json:"status" enum:"ok,ready,degraded"`
-		Degraded []string `json:"degraded,omitempty" doc:"what is away: message_queue. Requests are served all the same, more slowly"`
+		Status   string            `json:"status" enum:"ok,ready,degraded"`
+		Degraded []string          `json:"degraded,omitempty" doc:"what is away: message_queue. Requests are served all the same, more slowly"`
+		Reasons  map[string]string `json:"reasons,omitempty" doc:"why it is away, by what is"`
 	}
 }
 
@@ -58,13 +62,29 @@ func (a *API) getReadiness(ctx context.Context, _ *struct{}) (*statusAnswer, err
 	ctx, cancel := context.WithTimeout(ctx, readyTime)
 	defer cancel()
 	if err := a.cfg.Store.Ping(ctx); err != nil {
-		a.log.Warn("not ready", "part", "database", "error", err)
+		a.readiness.Warn("not ready", err, "part", "database")
 		return nil, describe(http.StatusServiceUnavailable, "degraded: the database does not answer", nil)
 	}
+	a.readiness.Over("ready again", "part", "database")
 	answer := &statusAnswer{}
 	answer.Body.Status = "ready"
-	if a.cfg.MessagesCome != nil && !a.cfg.MessagesCome() {
-		answer.Body.Status, answer.Body.Degraded = "degraded", []string{"message_queue"}
+	if a.cfg.MessagesAway == nil {
+		return answer, nil
+	}
+	if why := a.cfg.MessagesAway(); why != nil {
+		answer.Body.Status, answer.Body.Degraded = "degraded", []string{messageQueue}
+		answer.Body.Reasons = map[string]string{messageQueue: awayText(why)}
 	}
 	return answer, nil
+}
+
+const messageQueue = "message_queue"
+
+// awayText says why the broker is away to whoever asks: what names users and virtual hosts is for the log.
+func awayText(why error) string {
+	var refused *broker.RefusedError
+	if errors.As(why, &refused) {
+		return "RabbitMQ refuses the connection: " + refused.Answer + ": the server's log says more"
+	}
+	return "there is no connection to RabbitMQ"
 }

@@ -39,6 +39,19 @@ var (
 	ErrSettled = errors.New("the delivery is no longer held")
 )
 
+// RefusedError is wrapped where a broker that is a server answers and lets this process not in: a person has to mend the
+// user, the password or the virtual host.
+type RefusedError struct {
+	Answer string // the server's word for it: ACCESS_REFUSED, NOT_ALLOWED
+	Err    error
+}
+
+// Error says all that the server said. It may name the user and the virtual host.
+func (e *RefusedError) Error() string { return "the broker refuses the connection: " + e.Err.Error() }
+
+// Unwrap returns the server's answer.
+func (e *RefusedError) Unwrap() error { return e.Err }
+
 // Broker is a topic exchange with its queues. All methods are safe for concurrent use.
 type Broker interface {
 	// Publish hands m to every queue that has a matching key, and returns nil only when each of them keeps it. It

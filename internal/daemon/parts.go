@@ -18,6 +18,7 @@ import (
 	"github.com/attune-automation/attune/internal/broker/inproc"
 	"github.com/attune-automation/attune/internal/config"
 	"github.com/attune-automation/attune/internal/execution"
+	"github.com/attune-automation/attune/internal/outage"
 	"github.com/attune-automation/attune/internal/process"
 	"github.com/attune-automation/attune/internal/runtime"
 	"github.com/attune-automation/attune/internal/runtime/local"
@@ -88,13 +89,17 @@ const openPause = 2 * time.Second
 
 // OpenPatiently is Open for a service: a database that is away is waited for, until ctx ends.
 func OpenPatiently(ctx context.Context, cfg *config.Config, version string, log *slog.Logger) (*Parts, error) {
+	opening := outage.New(log)
 	for said := false; ; {
 		parts, err := Open(ctx, cfg, version, log)
+		if err == nil {
+			opening.Over("the database is there")
+		}
 		if !errors.Is(err, store.ErrUnavailable) {
 			return parts, err
 		}
+		opening.Warn("the database is away, it is waited for", err)
 		if !said {
-			log.Warn("the database is away, it is waited for", "error", err)
 			tell(log, "STATUS=waiting for the database")
 			said = true
 		}
@@ -125,7 +130,7 @@ func (p *Parts) API(token string, pin func() int64) *api.API {
 		Artifacts: p.artifactsOf,
 	}
 	if p.remote != nil {
-		cfg.MessagesCome = p.remote.Connected
+		cfg.MessagesAway = p.remote.Away
 	}
 	return api.New(cfg)
 }

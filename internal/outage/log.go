@@ -32,7 +32,9 @@ type Log struct {
 func New(log *slog.Logger) *Log { return &Log{log: log} }
 
 // Warn tells of a failure that mends itself, with key and value pairs as slog has them.
-func (l *Log) Warn(message string, err error, args ...any) { l.fail(slog.LevelWarn, message, err, args) }
+func (l *Log) Warn(message string, err error, args ...any) {
+	l.fail(slog.LevelWarn, message, err, args)
+}
 
 // Error tells of a failure that somebody has to see to. It is told at once also while there are only warnings.
 func (l *Log) Error(message string, err error, args ...any) {
@@ -70,13 +72,14 @@ func (l *Log) begin(now time.Time) {
 
 func span(from, to time.Time) time.Duration { return to.Sub(from).Round(time.Millisecond) }
 
-// Over tells that it works, if it was told that it does not.
-func (l *Log) Over(message string, args ...any) {
+// Over tells that it works, if it was told that it does not, and returns whether it was.
+func (l *Log) Over(message string, args ...any) (told bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.open {
+	if told = l.open; told {
 		l.log.Info(message, append(args, "failures", l.failures, "after", span(l.began, time.Now()))...)
 		l.failures, l.open = 0, false
 	}
 	l.began = time.Time{}
+	return told
 }

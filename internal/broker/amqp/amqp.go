@@ -112,12 +112,16 @@ func (b *Broker) Run(ctx context.Context) error {
 
 // Connected tells whether what is needed now is there: the connection to publish, and if somebody consumes, the one
 // to consume.
-func (b *Broker) Connected() bool {
+func (b *Broker) Connected() bool { return b.Away() == nil }
+
+// Away returns nil while it is connected, else why it is not: a *broker.RefusedError if RabbitMQ lets it not in.
+func (b *Broker) Away() error {
+	err := b.outlet.away()
 	select {
 	case <-b.consumed:
-		return b.outlet.known() && b.intake.known()
+		return cmp.Or(err, b.intake.away())
 	default:
-		return b.outlet.known()
+		return err
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	rabbit "github.com/rabbitmq/amqp091-go"
 
 	"github.com/attune-automation/attune/internal/broker"
+	"github.com/attune-automation/attune/internal/outage"
 )
 
 // maxPrefetch is what the protocol can say.
@@ -21,7 +22,7 @@ func (b *Broker) Consume(ctx context.Context, s broker.Subscription, handle brok
 	if s.Queue == "" || s.Prefetch < 1 {
 		return fmt.Errorf("consume %q: a subscription needs a queue's name and a prefetch of at least 1, not %d", s.Queue, s.Prefetch)
 	}
-	c := &consumer{broker: b, subscription: s, handle: handle}
+	c := &consumer{broker: b, subscription: s, handle: handle, losing: outage.New(b.config.Logger.With("queue", s.Queue))}
 	b.consuming()
 	var retry backoff
 	for ctx.Err() == nil {
@@ -42,7 +43,7 @@ type consumer struct {
 	subscription broker.Subscription
 	handle       broker.Handler
 	bound        bool // at least once
-	told         bool // that it is not bound now
+	losing       *outage.Log
 }
 
 // fatal returns the error of a subscription that can't be had. Only the first attempt finds that out: later, the queue
@@ -60,14 +61,13 @@ func (c *consumer) fatal(err error) error {
 }
 
 func (c *consumer) report(ctx context.Context, err error) {
-	if ctx.Err() == nil && c.subscription.Lost != nil {
+	if ctx.Err() != nil {
+		return
+	}
+	if c.subscription.Lost != nil {
 		c.subscription.Lost()
 	}
-	if !c.told && ctx.Err() == nil {
-		c.told = true
-		c.broker.config.Logger.WarnContext(ctx, "a consumer has lost its queue, trying again until it has it",
-			"queue", c.subscription.Queue, "reason", err)
-	}
+	c.losing.Warn("a consumer has lost its queue, trying again until it has it", err)
 }
 
 // attempt waits for a connection and serves.
@@ -89,10 +89,8 @@ func (c *consumer) serve(ctx context.Context, conn *connection) error {
 	if err != nil {
 		return err
 	}
-	if c.told {
-		c.broker.config.Logger.InfoContext(ctx, "a consumer has its queue again", "queue", f.queue)
-	}
-	c.bound, c.told = true, false
+	c.losing.Over("a consumer has its queue again")
+	c.bound = true
 	if c.subscription.Ready != nil {
 		c.subscription.Ready()
 	}

@@ -1,7 +1,9 @@
 package amqp
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"sync"
 )
 
@@ -29,9 +31,16 @@ func (c *current[T]) get() (value *T, changed <-chan struct{}, why error) {
 	return c.value, c.changed, c.why
 }
 
-func (c *current[T]) known() bool {
-	value, _, _ := c.get()
-	return value != nil
+// errUnknown is why there is no value before there was any.
+var errUnknown = errors.New("there is none yet")
+
+// away returns why there is no value, nil if there is one.
+func (c *current[T]) away() error {
+	value, _, why := c.get()
+	if value != nil {
+		return nil
+	}
+	return cmp.Or(why, errUnknown)
 }
 
 // wait returns the value as soon as there is one, or the cause of ctx when it ends before. Who is not patient learns

@@ -10,6 +10,9 @@ import (
 	"time"
 
 	rabbit "github.com/rabbitmq/amqp091-go"
+
+	"github.com/attune-automation/attune/internal/broker"
+	"github.com/attune-automation/attune/internal/outage"
 )
 
 const (
@@ -62,14 +65,15 @@ type link struct {
 	down  func(why error) // called after each failure to connect, and after serve
 }
 
-// keep calls serve with a connection, and with a new one whenever that has ended, until ctx ends. The log is told of
-// each change, not of each attempt.
+// keep calls serve with a connection, and with a new one whenever that has ended, until ctx ends.
 func (b *Broker) keep(ctx context.Context, l link) {
 	log := b.config.Logger.With("server", address(b.config.URL), "purpose", l.purpose)
-	told := false // that there is no connection
+	away, before := outage.New(log), false
 	up := func() {
-		told = false
-		log.InfoContext(ctx, "connected to RabbitMQ")
+		if !away.Over("connected to RabbitMQ") && !before {
+			log.InfoContext(ctx, "connected to RabbitMQ")
+		}
+		before = true
 	}
 	var retry backoff
 	for ctx.Err() == nil {
@@ -78,16 +82,42 @@ func (b *Broker) keep(ctx context.Context, l link) {
 		if err == nil {
 			err = l.serve(ctx, c, up)
 		}
+		err = refusal(err)
 		l.down(fmt.Errorf("no connection to RabbitMQ: %w", err))
 		if c != nil {
 			c.close()
 		}
-		if !told && ctx.Err() == nil {
-			told = true
-			log.WarnContext(ctx, "no connection to RabbitMQ, trying again until there is one", "reason", err)
+		if ctx.Err() == nil {
+			tell(away, err)
 		}
 		retry.pause(ctx, began)
 	}
+}
+
+func tell(away *outage.Log, err error) {
+	var refused *broker.RefusedError
+	if errors.As(err, &refused) {
+		away.Error("RabbitMQ refuses the connection, trying again until it does not: user, password and virtual host are in "+
+			"message_queue.url", refused.Err, "answer", refused.Answer)
+		return
+	}
+	away.Warn("no connection to RabbitMQ, trying again until there is one", err)
+}
+
+// refusal makes a RefusedError of what a person has to mend. A wrong password is not said by RabbitMQ itself but by the
+// library, since RabbitMQ just closes the connection of a client that does not know better.
+func refusal(err error) error {
+	var said *rabbit.Error
+	if !errors.As(err, &said) || !said.Server && !errors.Is(err, rabbit.ErrCredentials) {
+		return err
+	}
+	switch said.Code {
+	case rabbit.AccessRefused:
+		return &broker.RefusedError{Answer: "ACCESS_REFUSED", Err: err}
+	case rabbit.NotAllowed:
+		return &broker.RefusedError{Answer: "NOT_ALLOWED", Err: err}
+	}
+	return err
 }
 
 func dial(ctx context.Context, url, name string) (*connection, error) {

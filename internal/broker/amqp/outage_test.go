@@ -272,10 +272,48 @@ func TestNothingTellsThePassword(t *testing.T) {
 	} {
 		log := &journal{}
 		b := run(t, amqp.Config{URL: url, Logger: log.logger()})
-		until(t, "the refusal", func() bool { return log.count("no connection") > 0 })
+		until(t, "the refusal", func() bool { return log.count("trying again") > 0 })
 		publishing := b.Publish(t.Context(), request("k", 1))
 		if text := log.String() + publishing.Error(); strings.Contains(text, "secret") || !strings.Contains(text, reason) {
 			t.Errorf("want %s and no password: %s", reason, text)
 		}
+	}
+}
+
+// A user or a virtual host may still be made: it goes on trying, and says what has to be mended.
+func TestRefusalIsToldAsAnError(t *testing.T) {
+	t.Parallel()
+	v := amqptest.New(t)
+	for answer, url := range map[string]string{
+		"ACCESS_REFUSED": strings.Replace(v.URL, "@", "-wrong@", 1),
+		"NOT_ALLOWED":    v.URL + "-missing",
+	} {
+		log := &journal{}
+		b := run(t, amqp.Config{URL: url, Logger: log.logger()})
+		until(t, "the refusal", func() bool { return log.count("refuses") > 0 })
+		if text := log.String(); !strings.Contains(text, "level=ERROR") || !strings.Contains(text, "answer="+answer) ||
+			strings.Contains(text, "level=WARN") || log.count("\n") != 1 {
+			t.Errorf("want one error that names %s: %s", answer, text)
+		}
+		var refused *broker.RefusedError
+		if err := b.Away(); !errors.As(err, &refused) || refused.Answer != answer {
+			t.Errorf("got %v, want a refusal with %s", err, answer)
+		}
+	}
+}
+
+func TestVirtualHostThatIsMadeLater(t *testing.T) {
+	t.Parallel()
+	v, log := amqptest.New(t), &journal{}
+	v.Delete(t)
+	b := run(t, amqp.Config{URL: v.URL, Logger: log.logger()})
+	until(t, "the refusal", func() bool { return log.count("answer=NOT_ALLOWED") > 0 })
+	if !strings.Contains(log.String(), "not found") {
+		t.Errorf("what RabbitMQ answered is not told: %s", log)
+	}
+	v.Create(t)
+	until(t, "the broker to be connected", b.Connected)
+	if err := b.Away(); err != nil || log.count("connected to RabbitMQ") != 1 {
+		t.Errorf("%v: %s", err, log)
 	}
 }

@@ -36,6 +36,7 @@ func URL(t testing.TB) string {
 type VirtualHost struct {
 	URL        string // to connect to
 	name       string
+	user       string
 	management *url.URL
 }
 
@@ -49,14 +50,26 @@ func New(t testing.TB) *VirtualHost {
 		t.Skipf("needs a RabbitMQ: set %s and %s", EnvURL, EnvManagementURL)
 	}
 	server, management := parse(t, EnvURL), parse(t, EnvManagementURL)
-	v := &VirtualHost{name: "attune-test-" + uuid.NewString(), management: management}
+	v := &VirtualHost{name: "attune-test-" + uuid.NewString(), user: server.User.Username(), management: management}
 	server.Path = "/" + v.name
 	v.URL = server.String()
-	v.call(t, http.MethodPut, nil, nil, "vhosts", v.name)
-	t.Cleanup(func() { v.call(t, http.MethodDelete, nil, nil, "vhosts", v.name) })
-	all := map[string]string{"configure": ".*", "write": ".*", "read": ".*"}
-	v.call(t, http.MethodPut, all, nil, "permissions", v.name, server.User.Username())
+	v.Create(t)
+	t.Cleanup(func() { v.Delete(t) })
 	return v
+}
+
+// Create makes the virtual host, as New does, after it was deleted.
+func (v *VirtualHost) Create(t testing.TB) {
+	t.Helper()
+	v.call(t, http.MethodPut, nil, nil, "vhosts", v.name)
+	all := map[string]string{"configure": ".*", "write": ".*", "read": ".*"}
+	v.call(t, http.MethodPut, all, nil, "permissions", v.name, v.user)
+}
+
+// Delete deletes the virtual host, with all connections to it.
+func (v *VirtualHost) Delete(t testing.TB) {
+	t.Helper()
+	v.call(t, http.MethodDelete, nil, nil, "vhosts", v.name)
 }
 
 func parse(t testing.TB, env string) *url.URL {
