@@ -254,13 +254,21 @@ func TestShutdownInGoodOrder(t *testing.T) {
 		h.becomes(s.Client, ends, attune.StatusRunning)
 		waits := h.submit(s.Client, echo("later"))
 		h.signal(s.worker, syscall.SIGTERM)
-		h.eventually("it says that it waits", func() bool { return strings.Contains(s.worker.log.String(), "waiting up to") })
+		const says = "waiting up to 30s for 1 execution that runs"
+		h.eventually("it says that it waits", func() bool { return strings.Contains(s.worker.log.String(), says) })
 		if err := os.WriteFile(h.hold, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		<-s.worker.ended
 		if got := exitStatus(s.worker.err); got != 0 {
 			t.Errorf("exit status %d\n%s", got, s.worker.log)
+		}
+		if s.server != s.worker {
+			h.signal(s.server, syscall.SIGTERM)
+			<-s.server.ended
+			if text := s.server.log.String(); !strings.Contains(text, "terminated: ending\n") || strings.Contains(text, "waiting") {
+				t.Errorf("nothing runs in a server, and it says\n%s", text)
+			}
 		}
 		s.kill()
 		again := h.up()

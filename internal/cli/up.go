@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -82,7 +83,8 @@ func (a *app) serve(ctx context.Context, s service) (err error) {
 	if err != nil {
 		return err
 	}
-	ctx, hurry, release := a.twoSignals(ctx, cfg.Worker.ShutdownTimeout)
+	var opened atomic.Pointer[daemon.Parts]
+	ctx, hurry, release := a.twoSignals(ctx, func() string { return ending(opened.Load(), cfg.Worker.ShutdownTimeout) })
 	defer release()
 	parts, err := daemon.OpenPatiently(ctx, cfg, a.version(), log)
 	if err != nil {
@@ -91,13 +93,30 @@ func (a *app) serve(ctx context.Context, s service) (err error) {
 		}
 		return err
 	}
+	opened.Store(parts)
 	defer func() { err = errors.Join(err, parts.Close()) }()
 	return s.run(ctx, parts, surroundings{cfg, log, hurry})
 }
 
-// twoSignals returns a context that the first signal ends, and a channel that the second one closes.
+// ending says what a service that is told to end waits for: parts are nil if there was no database yet.
+func ending(parts *daemon.Parts, shutdown time.Duration) string {
+	running := 0
+	if parts != nil {
+		running = parts.Running()
+	}
+	switch running {
+	case 0:
+		return "ending"
+	case 1:
+		return fmt.Sprintf("waiting up to %s for 1 execution that runs; once more to end it at once", shutdown)
+	}
+	return fmt.Sprintf("waiting up to %s for %d executions that run; once more to end them at once", shutdown, running)
+}
+
+// twoSignals returns a context that the first signal ends, after it was told what ending says, and a channel that the
+// second one closes.
 func (a *app) twoSignals(
-	ctx context.Context, shutdown time.Duration,
+	ctx context.Context, ending func() string,
 ) (ended context.Context, hurry <-chan struct{}, release func()) {
 	signals, stopSignals := notifyInterrupts()
 	ended, end := context.WithCancelCause(ctx)
@@ -113,7 +132,7 @@ func (a *app) twoSignals(
 				}
 				switch n {
 				case 1:
-					a.note("%s: waiting up to %s for what runs; once more to end it at once", sig, shutdown)
+					a.note("%s: %s", sig, ending())
 					end(fmt.Errorf("%s", sig))
 				case 2:
 					close(second)

@@ -100,9 +100,9 @@ func (w *watchdog) turn(loop string) {
 
 func tellReady(log *slog.Logger, status string) { tell(log, "READY=1", "STATUS=ready: "+status) }
 
-// tellEnd tells when ctx ends that the process does, too, and what it grants to what runs.
-func tellEnd(ctx context.Context, log *slog.Logger, limit time.Duration) error {
+// tellEnd tells when ctx ends that the process does, too, and what it grants to whom.
+func tellEnd(ctx context.Context, log *slog.Logger, whom string, limit time.Duration) error {
 	<-ctx.Done()
-	tell(log, "STOPPING=1", fmt.Sprintf("STATUS=ending: what runs has up to %s", limit))
+	tell(log, "STOPPING=1", fmt.Sprintf("STATUS=ending: %s up to %s", whom, limit))
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/attune-automation/attune"
@@ -36,6 +37,7 @@ type Parts struct {
 	broker     broker.Broker
 	remote     *amqp.Broker // the broker, if it is a server; nil on the embedded shape
 	executions *execution.Service
+	own        atomic.Pointer[worker.Worker] // of this process, if it has one
 }
 
 // Open opens the data directory, makes it on first use, and sees to it that the core pack is installed.
@@ -167,7 +169,17 @@ func (p *Parts) worker(name string, exclusive bool, progress func()) (*worker.Wo
 		Retention: p.retention(), Progress: progress,
 	}
 	cfg.Leased = p.remote != nil
-	return worker.New(cfg, deps), nil
+	own := worker.New(cfg, deps)
+	p.own.Store(own)
+	return own, nil
+}
+
+// Running returns how many executions run in this process now.
+func (p *Parts) Running() int {
+	if own := p.own.Load(); own != nil {
+		return own.Running()
+	}
+	return 0
 }
 
 func (p *Parts) workerDeps(name string, home worker.Home) (worker.Deps, error) {

@@ -37,7 +37,7 @@ func (p *Parts) Server(ctx context.Context, ready func(Server)) error {
 	group.Go(func() error { return operations.Run(ctx) })
 	group.Go(func() error { return p.scheduler(newWatchdog(p.log).watch("scheduler")).Run(ctx) })
 	group.Go(func() error { return serve(ctx, listener, operations) })
-	group.Go(func() error { return tellEnd(ctx, p.log, requestGrace) })
+	group.Go(func() error { return tellEnd(ctx, p.log, "requests have", requestGrace) })
 	server := Server{URL: "http://" + listener.Addr().String(), PID: os.Getpid()}
 	if err := writeServerFile(p.cfg.DataDir, server); err != nil {
 		group.Go(func() error { return fmt.Errorf("%s: %w", serverFile, err) })
@@ -77,7 +77,9 @@ func (p *Parts) Worker(ctx context.Context, hurry <-chan struct{}, ready func(id
 		defer end(nil)
 		return own.Run(ctx)
 	})
-	group.Go(func() error { return tellEnd(ctx, p.log, p.cfg.Worker.ShutdownTimeout+p.cfg.Worker.KillGrace) })
+	group.Go(func() error {
+		return tellEnd(ctx, p.log, "what runs has", p.cfg.Worker.ShutdownTimeout+p.cfg.Worker.KillGrace)
+	})
 	group.Go(func() error {
 		select {
 		case <-own.Registered():

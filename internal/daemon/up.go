@@ -56,7 +56,9 @@ func (p *Parts) Up(ctx context.Context, hurry <-chan struct{}, ready func(Server
 	group.Go(func() error { return operations.Run(ctx) })
 	group.Go(func() error { return serve(ctx, listener, operations) })
 	group.Go(func() error { return p.tidyHourly(ctx) })
-	group.Go(func() error { return tellEnd(ctx, p.log, p.cfg.Worker.ShutdownTimeout+p.cfg.Worker.KillGrace) })
+	group.Go(func() error {
+		return tellEnd(ctx, p.log, "what runs has", p.cfg.Worker.ShutdownTimeout+p.cfg.Worker.KillGrace)
+	})
 	placing := p.embeddedScheduler(own, tidyInterval, dog.watch("scheduler"))
 	group.Go(func() error {
 		select {
