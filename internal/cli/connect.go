@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"os"
 
 	"golang.org/x/term"
@@ -105,31 +104,6 @@ func (a *app) loadConfig() (*config.Config, error) {
 		File: a.flags.config, DataDir: a.flags.dataDir, Environ: a.Environ, HostName: host, WorkerName: a.flags.workerName,
 	})
 	return a.config, err
-}
-
-// commandLogger is for commands, whose own words are enough unless something is wrong.
-func (a *app) commandLogger() *slog.Logger {
-	level := slog.LevelError
-	if a.flags.verbose {
-		level = slog.LevelDebug
-	}
-	return slog.New(slog.NewTextHandler(a.Stderr, &slog.HandlerOptions{Level: level}))
-}
-
-// serverLogger is for long-running processes, as log.level and log.format say.
-func (a *app) serverLogger(cfg *config.Config) (*slog.Logger, error) {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(cfg.Log.Level)); err != nil {
-		return nil, err
-	}
-	if a.flags.verbose {
-		level = slog.LevelDebug
-	}
-	options := &slog.HandlerOptions{Level: level}
-	if cfg.Log.Format == "json" || cfg.Log.Format == "auto" && !isTerminal(a.Stderr) {
-		return slog.New(slog.NewJSONHandler(a.Stderr, options)), nil
-	}
-	return slog.New(slog.NewTextHandler(a.Stderr, options)), nil
 }
 
 func isTerminal(stream any) bool {
