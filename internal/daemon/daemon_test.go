@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -116,6 +117,34 @@ func TestSecondServerIsRefused(t *testing.T) {
 	}
 	if _, _, found := daemon.FindServer(dir); !found {
 		t.Error("the second one has taken the first one's file away")
+	}
+}
+
+func TestTokenFileThatHoldsNoTokenIsRefused(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	parts, path := open(t, dir), filepath.Join(dir, "token")
+	for _, text := range []string{"", " \n\t", "hush\nmum\n", "hush mum", "hush\x00", "t\u00f6ken", strings.Repeat("x", 70_000)} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		err := parts.Up(t.Context(), nil, func(daemon.Server) { t.Errorf("%.20q is a token", text) })
+		if attune.ErrorCode(err) != attune.CodeInvalid || !strings.Contains(err.Error(), path+": ") {
+			t.Errorf("%.20q: %v", text, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "hush") {
+			t.Errorf("the error tells what may be a part of a token: %v", err)
+		}
+		if kept, err := os.ReadFile(path); err != nil || string(kept) != text {
+			t.Errorf("%.20q has become %.20q: %v", text, kept, err)
+		}
+	}
+	if err := os.WriteFile(path, []byte("  chosen\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	up(t, parts)
+	if _, token, found := daemon.FindServer(dir); !found || token != "chosen" {
+		t.Errorf("%q %v", token, found)
 	}
 }
 

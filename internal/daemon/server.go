@@ -44,8 +44,8 @@ func FindServer(dataDir string) (Server, string, bool) {
 	if json.Unmarshal(text, &server) != nil || server.URL == "" {
 		return Server{}, "", false
 	}
-	token, err := os.ReadFile(filepath.Join(dataDir, tokenFile))
-	return server, strings.TrimSpace(string(token)), err == nil
+	token, err := readToken(filepath.Join(dataDir, tokenFile))
+	return server, token, err == nil || attune.ErrorCode(err) == attune.CodeInvalid // then the server says what it wants
 }
 
 // wholeFile is an open file description lock on all of a file. Unlike flock's, it can be looked at without being
@@ -88,17 +88,38 @@ func takeServerLock(dataDir string) (unlock func(), err error) {
 // ensureToken returns the data directory's token, and makes one on first use.
 func ensureToken(dataDir string) (string, error) {
 	path := filepath.Join(dataDir, tokenFile)
-	text, err := os.ReadFile(path)
-	if token := strings.TrimSpace(string(text)); err == nil && token != "" {
-		return token, nil
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", err
+	token, err := readToken(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return token, err
 	}
 	var secret [32]byte
 	_, _ = rand.Read(secret[:]) // never fails
-	token := "attune_" + base64.RawURLEncoding.EncodeToString(secret[:])
+	token = "attune_" + base64.RawURLEncoding.EncodeToString(secret[:])
 	return token, writeFile(path, token+"\n", 0o600)
+}
+
+// maxTokenBytes bounds what is read of a token's file. A header of a request could not hold more.
+const maxTokenBytes = 64 << 10
+
+// readToken returns the token in a file. A file that somebody has emptied or taken for another one must not become a
+// token that nobody knows, or that everybody does. The error holds nothing of what may be one.
+func readToken(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = f.Close() }() // read only
+	text, err := io.ReadAll(io.LimitReader(f, maxTokenBytes+1))
+	if err != nil {
+		return "", err
+	}
+	token := strings.TrimSpace(string(text))
+	noPart := func(c rune) bool { return c <= ' ' || c > '~' }
+	if token == "" || len(text) > maxTokenBytes || strings.ContainsFunc(token, noPart) {
+		return "", attune.Errorf(attune.CodeInvalid, "%s: holds no token, which is one word of printable ASCII characters: "+
+			"mend it, or remove it, and the next start makes a new one", path)
+	}
+	return token, nil
 }
 
 // writeServerFile tells the commands on this data directory where the server is.
@@ -117,7 +138,7 @@ func writeFile(path, text string, mode fs.FileMode) error {
 		return err
 	}
 	_, err = f.WriteString(text)
-	err = errors.Join(err, f.Chmod(mode), f.Close())
+	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()) // or a power cut might leave an empty one
 	if err == nil {
 		err = os.Rename(f.Name(), path)
 	}
