@@ -50,7 +50,7 @@ func New(cfg Config) *API {
 	a := &API{cfg: cfg, log: cfg.Logger, readiness: outage.New(cfg.Logger)}
 	mux := http.NewServeMux()
 	operations := humago.New(mux, a.settings())
-	operations.UseMiddleware(strictInput)
+	operations.UseMiddleware(strictInput, textOnly(operations))
 	for _, register := range []func(huma.API){
 		a.registerExecutions, a.registerSubmit, a.registerOutput, a.registerEvents, a.registerActions, a.registerPacks,
 		a.registerWorkers, a.registerSystem,

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -12,6 +13,9 @@ import (
 // body, and a parameter keeps its digits beside it. A field of ours that wants a number refuses one that is none there.
 func exactJSON() huma.Format {
 	return huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: func(text []byte, into any) error {
+		if !utf8.Valid(text) {
+			return errNotUTF8
+		}
 		err := huma.DefaultJSONFormat.Unmarshal(text, into)
 		outOfRange := (*json.UnmarshalTypeError)(nil)
 		free, ok := into.(*any)

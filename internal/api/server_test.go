@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -59,7 +60,13 @@ func newServer(t *testing.T) *server {
 // newDeafServer starts a server that only sees what it looks at.
 func newDeafServer(t *testing.T) (*server, *api.API) {
 	t.Helper()
-	s := &server{t: t, store: storetest.Open(t), artifacts: t.TempDir()}
+	return newServerOn(t, storetest.SQLite(t))
+}
+
+// newServerOn starts such a server on a database.
+func newServerOn(t *testing.T, db storetest.Database, change ...func(*api.Config)) (*server, *api.API) {
+	t.Helper()
+	s := &server{t: t, store: db.Open(t), artifacts: t.TempDir()}
 	messages, log := inproc.New(inproc.Config{}), slog.New(slog.DiscardHandler)
 	s.executions = execution.New(execution.Config{Store: s.store, Broker: messages, Logger: log})
 	if err := api.EnsureCore(context.Background(), s.store); err != nil {
@@ -67,10 +74,14 @@ func newDeafServer(t *testing.T) (*server, *api.API) {
 	}
 	s.worker = storetest.Worker(t, s.store, "w1", 2)
 	s.listen(messages)
-	operations := api.New(api.Config{
+	cfg := api.Config{
 		Store: s.store, Executions: s.executions, Broker: messages, Token: token, Version: "v1.2.3", Logger: log,
 		Artifacts: func(worker string) (*artifact.Store, error) { return artifact.New(s.artifacts, worker) },
-	})
+	}
+	for _, c := range change {
+		c(&cfg)
+	}
+	operations := api.New(cfg)
 	network := httptest.NewServer(operations.Handler())
 	s.url = network.URL
 	s.Client = client.New(client.Config{BaseURL: network.URL, Token: token})
@@ -100,7 +111,9 @@ func (s *server) listen(messages *inproc.Broker) {
 // send makes a request with the token and returns the answer's status and body.
 func (s *server) send(method, path, body string) (int, string) {
 	s.t.Helper()
-	request, err := http.NewRequest(method, s.url+path, strings.NewReader(body))
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // or a stream would never end
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, method, s.url+path, strings.NewReader(body))
 	if err != nil {
 		s.t.Fatal(err)
 	}
