@@ -15,11 +15,11 @@ func (a *API) registerActions(operations huma.API) {
 	huma.Register(operations, huma.Operation{
 		OperationID: "list-actions", Method: http.MethodGet, Path: "/api/v1/actions", Tags: []string{actionTag},
 		Summary: "List the installed actions",
-	}, a.listActions)
+	}, inTime(a, a.listActions))
 	huma.Register(operations, huma.Operation{
 		OperationID: "get-action", Method: http.MethodGet, Path: "/api/v1/actions/{ref}", Tags: []string{actionTag},
 		Summary: "Get an action", Description: "Its parameters are a JSON Schema.",
-	}, a.getAction)
+	}, inTime(a, a.getAction))
 }
 
 type listActionsInput struct {

@@ -7,9 +7,11 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -32,7 +34,8 @@ type Config struct {
 	Version    string
 	Logger     *slog.Logger
 
-	MessagesAway func() error // why the broker is not connected, nil if it is; nil: it is part of this process
+	AnswerTime   time.Duration // how long a request may wait for the database, 30 s if 0
+	MessagesAway func() error  // why the broker is not connected, nil if it is; nil: it is part of this process
 }
 
 // API is the operations. Handler may be called before Run; until Run has begun, changes are seen by looking alone.
@@ -47,6 +50,7 @@ type API struct {
 
 // New returns an API. It starts nothing.
 func New(cfg Config) *API {
+	cfg.AnswerTime = cmp.Or(cfg.AnswerTime, answerTime)
 	a := &API{cfg: cfg, log: cfg.Logger, readiness: outage.New(cfg.Logger)}
 	mux := http.NewServeMux()
 	operations := humago.New(mux, a.settings())

@@ -30,7 +30,7 @@ func (a *API) registerExecutions(operations huma.API) {
 	huma.Register(operations, huma.Operation{
 		OperationID: "list-executions", Method: http.MethodGet, Path: "/api/v1/executions", Tags: []string{executionTag},
 		Summary: "List executions, the newest first",
-	}, a.listExecutions)
+	}, inTime(a, a.listExecutions))
 	huma.Register(operations, huma.Operation{
 		OperationID: "get-execution", Method: http.MethodGet, Path: "/api/v1/executions/{id}", Tags: []string{executionTag},
 		Summary:     "Get an execution",
@@ -40,11 +40,11 @@ func (a *API) registerExecutions(operations huma.API) {
 		OperationID: "cancel-execution", Method: http.MethodPost, Path: "/api/v1/executions/{id}/cancel",
 		Tags: []string{executionTag}, Summary: "End an execution",
 		Description: "One that has not begun is cancelled at once; of one that runs, the worker ends every process. Asking again is harmless.",
-	}, a.cancelExecution)
+	}, inTime(a, a.cancelExecution))
 	huma.Register(operations, huma.Operation{
 		OperationID: "delete-execution", Method: http.MethodDelete, Path: "/api/v1/executions/{id}", Tags: []string{executionTag},
 		Summary: "Delete an execution that has ended, with its artifacts", DefaultStatus: http.StatusNoContent,
-	}, a.deleteExecution)
+	}, inTime(a, a.deleteExecution))
 }
 
 type listExecutionsInput struct {
@@ -136,17 +136,19 @@ func (a *API) getExecution(ctx context.Context, in *getExecutionInput) (*executi
 	}
 	waiting, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	row, err := a.cfg.Store.Read().Execution(ctx, in.ID)
+	row, err := a.row(ctx, in.ID)
 	if err == nil && wait > 0 && !row.Status.Final() {
 		row, err = a.await(waiting, in.ID, func(row store.ExecutionRow) bool { return row.Status.Final() })
-		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-			row, err = a.cfg.Store.Read().Execution(ctx, in.ID)
+		if errors.Is(err, context.DeadlineExceeded) && waiting.Err() != nil && ctx.Err() == nil {
+			row, err = a.row(ctx, in.ID)
 		}
 	}
 	if err != nil {
 		return nil, a.problem(ctx, doing, err)
 	}
-	answer, err := a.view(ctx, row)
+	viewing, stop := context.WithTimeout(ctx, a.cfg.AnswerTime)
+	defer stop()
+	answer, err := a.view(viewing, row)
 	return answer, a.problem(ctx, doing, err)
 }
 

@@ -24,7 +24,7 @@ type getLogInput struct {
 
 func (a *API) getLog(ctx context.Context, in *getLogInput) (*huma.StreamResponse, error) {
 	const doing = "read a log"
-	row, err := a.cfg.Store.Read().Execution(ctx, in.ID)
+	row, err := a.row(ctx, in.ID)
 	if err == nil && in.Follow {
 		row, err = a.await(ctx, in.ID, func(row store.ExecutionRow) bool { return row.Status.Final() || begun(row, in.Attempt) })
 	}
@@ -78,6 +78,8 @@ func (a *API) findLog(ctx context.Context, row store.ExecutionRow, in *getLogInp
 
 // locate fills in where a log lies.
 func (a *API) locate(ctx context.Context, row store.ExecutionRow, log *attemptLog) error {
+	ctx, cancel := context.WithTimeout(ctx, a.cfg.AnswerTime)
+	defer cancel()
 	worker, err := a.cfg.Store.Read().WorkerOf(ctx, row, log.attempt)
 	if err != nil {
 		return err

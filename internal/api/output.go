@@ -24,11 +24,11 @@ func (a *API) registerOutput(operations huma.API) {
 	huma.Register(operations, huma.Operation{
 		OperationID: "list-artifacts", Method: http.MethodGet, Path: "/api/v1/executions/{id}/artifacts",
 		Tags: []string{executionTag}, Summary: "List what an execution left",
-	}, a.listArtifacts)
+	}, inTime(a, a.listArtifacts))
 	huma.Register(operations, huma.Operation{
 		OperationID: "get-artifact", Method: http.MethodGet, Path: artifactRoute, Tags: []string{executionTag},
 		Summary: "Get an artifact's content", Responses: bytesResponse("the artifact's bytes"),
-	}, a.getArtifact)
+	}, inTime(a, a.getArtifact))
 }
 
 func bytesResponse(what string) map[string]*huma.Response {

@@ -25,20 +25,20 @@ func (a *API) registerPacks(operations huma.API) {
 	huma.Register(operations, huma.Operation{
 		OperationID: "list-packs", Method: http.MethodGet, Path: "/api/v1/packs", Tags: []string{packTag},
 		Summary: "List the installed packs",
-	}, a.listPacks)
+	}, inTime(a, a.listPacks))
 	huma.Register(operations, huma.Operation{
 		OperationID: "get-pack", Method: http.MethodGet, Path: "/api/v1/packs/{ref}", Tags: []string{packTag}, Summary: "Get a pack",
-	}, a.getPack)
+	}, inTime(a, a.getPack))
 	huma.Register(operations, huma.Operation{
 		OperationID: "install-pack", Method: http.MethodPost, Path: "/api/v1/packs", Tags: []string{packTag},
 		Summary:       "Install a pack, or its next version",
 		Description:   "The body is a gzip-compressed tar archive with pack.yaml at its root, of at most 16 MiB.",
 		DefaultStatus: http.StatusCreated, MaxBodyBytes: maxArchiveBytes + 1, BodyReadTimeout: uploadTime,
-	}, a.installPack)
+	}, inTime(a, a.installPack))
 	huma.Register(operations, huma.Operation{
 		OperationID: "remove-pack", Method: http.MethodDelete, Path: "/api/v1/packs/{ref}", Tags: []string{packTag},
 		Summary: "Remove a pack; what was submitted with it still runs", DefaultStatus: http.StatusNoContent,
-	}, a.removePack)
+	}, inTime(a, a.removePack))
 }
 
 type packList struct {

@@ -28,7 +28,7 @@ func (a *API) problem(ctx context.Context, doing string, err error) error {
 		return describe(statusOf(known.Code), known.Message, known.Details)
 	case errors.Is(ctx.Err(), context.Canceled): // or the client has gone and reads no answer
 		return tryAgain("the server is stopping")
-	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), ctx.Err() != nil:
 		a.log.Warn("request refused", "doing", doing, "error", err)
 		return tryAgain("the database is busy or away: try again")
 	}

@@ -25,12 +25,12 @@ func (a *API) registerSubmit(operations huma.API) {
 	huma.Register(operations, huma.Operation{
 		OperationID: "submit-execution", Method: http.MethodPost, Path: "/api/v1/executions", Tags: []string{executionTag},
 		Summary: "Run an action, or a script file in no pack", DefaultStatus: http.StatusCreated, MaxBodyBytes: maxSubmissionBytes,
-	}, a.submitExecution)
+	}, inTime(a, a.submitExecution))
 	huma.Register(operations, huma.Operation{
 		OperationID: "rerun-execution", Method: http.MethodPost, Path: "/api/v1/executions/{id}/rerun",
 		Tags: []string{executionTag}, Summary: "Run again with the same version of the action and the same input",
 		DefaultStatus: http.StatusCreated,
-	}, a.rerunExecution)
+	}, inTime(a, a.rerunExecution))
 }
 
 type submitInput struct {

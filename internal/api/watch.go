@@ -105,7 +105,7 @@ func (a *API) await(ctx context.Context, id int64, wanted func(store.ExecutionRo
 	look := time.NewTicker(lookInterval)
 	defer look.Stop()
 	for {
-		row, err := a.cfg.Store.Read().Execution(ctx, id)
+		row, err := a.row(ctx, id)
 		if err != nil || wanted(row) {
 			return row, err
 		}

@@ -17,18 +17,18 @@ func (a *API) registerWorkers(operations huma.API) {
 	huma.Register(operations, huma.Operation{
 		OperationID: "list-workers", Method: http.MethodGet, Path: "/api/v1/workers", Tags: []string{workerTag},
 		Summary: "List the workers",
-	}, a.listWorkers)
+	}, inTime(a, a.listWorkers))
 	huma.Register(operations, huma.Operation{
 		OperationID: "get-worker", Method: http.MethodGet, Path: "/api/v1/workers/{worker}", Tags: []string{workerTag},
 		Summary: "Get a worker",
-	}, a.getWorker)
+	}, inTime(a, a.getWorker))
 	for _, change := range workerChanges {
 		huma.Register(operations, huma.Operation{
 			OperationID: change.verb + "-worker", Method: http.MethodPost, Path: "/api/v1/workers/{worker}/" + change.verb,
 			Tags: []string{workerTag}, Summary: change.summary,
-		}, func(ctx context.Context, in *oneWorker) (*workerAnswer, error) {
+		}, inTime(a, func(ctx context.Context, in *oneWorker) (*workerAnswer, error) {
 			return a.changeWorker(ctx, in, change)
-		})
+		}))
 	}
 }
 
