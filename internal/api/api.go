@@ -44,6 +44,7 @@ type API struct {
 	log       *slog.Logger
 	readiness *outage.Log // of the database, as probes find it
 	watchers  watchers
+	fleet     fleet
 	handler   http.Handler
 	document  *huma.OpenAPI
 }

@@ -94,19 +94,15 @@ func (a *API) listExecutions(ctx context.Context, in *listExecutionsInput) (*exe
 // views are executions as clients see them, with what they wait for.
 func (a *API) views(ctx context.Context, rows []store.ExecutionRow) ([]attune.Execution, error) {
 	views := make([]attune.Execution, len(rows))
-	var workers []store.WorkerRow
-	var now time.Time
 	for i, row := range rows {
-		if row.Status == attune.StatusRequested && now.IsZero() {
-			var err error
-			if workers, err = a.cfg.Store.Read().Workers(ctx); err != nil {
-				return nil, err
-			}
-			if now, err = a.cfg.Store.Read().Now(ctx); err != nil {
-				return nil, err
-			}
-		}
 		views[i] = row.Execution
+		if row.Status != attune.StatusRequested {
+			continue
+		}
+		workers, now, err := a.fleet.read(ctx, a.cfg.Store)
+		if err != nil {
+			return nil, err
+		}
 		views[i].WaitingFor = execution.WaitingFor(row, workers, now)
 	}
 	return views, nil
@@ -136,12 +132,9 @@ func (a *API) getExecution(ctx context.Context, in *getExecutionInput) (*executi
 	}
 	waiting, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	row, err := a.row(ctx, in.ID)
-	if err == nil && wait > 0 && !row.Status.Final() {
-		row, err = a.await(waiting, in.ID, func(row store.ExecutionRow) bool { return row.Status.Final() })
-		if errors.Is(err, context.DeadlineExceeded) && waiting.Err() != nil && ctx.Err() == nil {
-			row, err = a.row(ctx, in.ID)
-		}
+	row, err := a.awaitEnd(waiting, in.ID)
+	if errors.Is(err, context.DeadlineExceeded) && waiting.Err() != nil && ctx.Err() == nil {
+		row, err = a.row(ctx, in.ID)
 	}
 	if err != nil {
 		return nil, a.problem(ctx, doing, err)

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/internal/broker"
 	"github.com/attune-automation/attune/internal/store"
 )
@@ -18,23 +19,28 @@ const feedSize = 1024
 // watchers are the requests that wait for changes. The zero value is ready for use.
 type watchers struct {
 	mu    sync.Mutex
-	wakes map[int64]map[chan struct{}]bool            // by execution
+	wakes map[int64]map[chan struct{}]interest        // by execution
 	feeds map[chan broker.ExecutionStatusChanged]bool // of all changes
 	ended bool
 }
 
-// watch returns a channel that gets a value when the execution may have changed.
-func (w *watchers) watch(id int64) (wake <-chan struct{}, stop func()) {
+// interest tells whether somebody waits for a status.
+type interest func(attune.Status) bool
+
+func anyStatus(attune.Status) bool { return true }
+
+// watch returns a channel that gets a value when the execution may have come to one of these statuses.
+func (w *watchers) watch(id int64, of interest) (wake <-chan struct{}, stop func()) {
 	ch := make(chan struct{}, 1)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.wakes == nil {
-		w.wakes = map[int64]map[chan struct{}]bool{}
+		w.wakes = map[int64]map[chan struct{}]interest{}
 	}
 	if w.wakes[id] == nil {
-		w.wakes[id] = map[chan struct{}]bool{}
+		w.wakes[id] = map[chan struct{}]interest{}
 	}
-	w.wakes[id][ch] = true
+	w.wakes[id][ch] = of
 	return ch, func() { w.forget(id, ch) }
 }
 
@@ -71,7 +77,10 @@ func (w *watchers) feed() (changes <-chan broker.ExecutionStatusChanged, stop fu
 func (w *watchers) tell(change broker.ExecutionStatusChanged) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for wake := range w.wakes[change.ExecutionID] {
+	for wake, of := range w.wakes[change.ExecutionID] {
+		if !of(change.NewStatus) {
+			continue
+		}
 		select {
 		case wake <- struct{}{}:
 		default: // it is awake
@@ -100,7 +109,17 @@ func (w *watchers) end() {
 
 // await returns the row of an execution as soon as it is as wanted. It ends with the cause of ctx.
 func (a *API) await(ctx context.Context, id int64, wanted func(store.ExecutionRow) bool) (store.ExecutionRow, error) {
-	wake, stop := a.watchers.watch(id)
+	return a.awaitOn(ctx, id, anyStatus, wanted)
+}
+
+// awaitEnd returns the row of an execution as soon as it has ended.
+func (a *API) awaitEnd(ctx context.Context, id int64) (store.ExecutionRow, error) {
+	return a.awaitOn(ctx, id, attune.Status.Final, func(row store.ExecutionRow) bool { return row.Status.Final() })
+}
+
+// awaitOn looks at the row at first, when a message tells of one of these statuses, and now and then.
+func (a *API) awaitOn(ctx context.Context, id int64, of interest, wanted func(store.ExecutionRow) bool) (store.ExecutionRow, error) {
+	wake, stop := a.watchers.watch(id, of)
 	defer stop()
 	look := time.NewTicker(lookInterval)
 	defer look.Stop()

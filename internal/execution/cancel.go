@@ -56,7 +56,7 @@ func cancel(ctx context.Context, q *store.Queries, row store.ExecutionRow, by st
 	if !ok {
 		return nil, attune.Errorf(attune.CodeConflict, "execution %d has just changed: cancel it again", row.ID)
 	}
-	message, err := changed(ctx, q, row, to)
+	message, err := changedNow(ctx, q, row, to)
 	return append(messages, message), err
 }
 
@@ -72,7 +72,7 @@ func (s *Service) endWaiting(ctx context.Context, id int64, to attune.Status, by
 		if ended, err = q.MarkEnded(ctx, id, attune.StatusRequested, to, by, why); err != nil || !ended {
 			return err
 		}
-		message, err = changed(ctx, q, row, to)
+		message, err = changedNow(ctx, q, row, to)
 		return err
 	})
 	if err != nil || !ended {

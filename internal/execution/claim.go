@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/attune-automation/attune"
-	"github.com/attune-automation/attune/internal/broker"
 	"github.com/attune-automation/attune/internal/store"
 )
 
@@ -17,41 +16,46 @@ type Assignment struct {
 // Claim takes a scheduled execution into a slot of the worker that the fence names. It may be repeated until the
 // answer is certain: what this fence has claimed already is answered alike. An attempt that is over, or was placed
 // elsewhere meanwhile, is an error with CodeStale.
-func (s *Service) Claim(ctx context.Context, f attune.Fence) (a Assignment, err error) {
-	var messages []broker.Message
-	err = s.store.Write(ctx, func(q *store.Queries) error {
-		messages = nil
-		claimed, err := q.MarkRunning(ctx, f)
-		if err != nil {
-			return err
-		}
-		if a.ExecutionRow, err = q.Execution(ctx, f.ExecutionID); err != nil {
-			return err
-		}
-		if a.Fence() != f || !a.Status.Live() {
-			return stale(f, "claim")
-		}
-		action, err := q.ActionVersion(ctx, a.ActionID)
-		if err != nil {
-			return err
-		}
-		a.Action = action.Action
-		if claimed {
-			before := a.ExecutionRow
-			before.Status = attune.StatusScheduled
-			message, err := changed(ctx, q, before, attune.StatusRunning)
-			if err != nil {
-				return err
-			}
-			messages = append(messages, message)
-		}
-		return q.SetPassedOver(ctx, f.WorkerID, f.Incarnation, false)
-	})
+func (s *Service) Claim(ctx context.Context, f attune.Fence) (Assignment, error) {
+	c, err := s.claims.do(ctx, f)
 	if err != nil {
-		return a, err
+		return Assignment{}, err
 	}
-	s.publish(ctx, messages...)
-	return a, nil
+	action, err := s.versions.get(ctx, s.store.Read(), c.row.ActionID)
+	if err != nil {
+		return Assignment{}, err
+	}
+	if c.now {
+		s.publish(ctx, changed(c.row, attune.StatusScheduled, attune.StatusRunning, *c.row.StartedAt))
+	}
+	return Assignment{c.row, action}, nil
+}
+
+// claimed is a row that is the claimer's, since now or since an earlier call.
+type claimed struct {
+	row store.ExecutionRow
+	now bool
+}
+
+// claim is one statement in the usual case.
+func claim(ctx context.Context, q *store.Queries, f attune.Fence) (claimed, error) {
+	c, ok, err := q.MarkRunning(ctx, f)
+	switch {
+	case err != nil:
+		return claimed{}, err
+	case ok && c.PassedOver:
+		return claimed{c.ExecutionRow, true}, q.SetPassedOver(ctx, f.WorkerID, f.Incarnation, false)
+	case ok:
+		return claimed{c.ExecutionRow, true}, nil
+	}
+	row, err := q.Execution(ctx, f.ExecutionID)
+	if err != nil {
+		return claimed{}, err
+	}
+	if row.Fence() != f || !row.Status.Live() {
+		return claimed{}, stale(f, "claim")
+	}
+	return claimed{row, false}, nil
 }
 
 // Release gives back a scheduled execution that its worker does not take. One that has moved on is left alone.

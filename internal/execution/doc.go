@@ -5,6 +5,6 @@
 // in one transaction, fenced by what it believes the row to be, and publishes its message after the commit. A message
 // that is lost changes nothing but the delay: the row is the truth, and the sweep publishes again.
 //
-// The package never waits for anybody but the database and the broker, starts no goroutine that outlives a call, and
-// never touches a process or a file.
+// Calls that come together share one transaction. The package never waits for anybody but the database and the broker,
+// starts no goroutine that outlives the calls it works for, and never touches a process or a file.
 package execution

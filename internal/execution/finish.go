@@ -13,14 +13,7 @@ import (
 // requested when the retry policy leaves another attempt. It may be repeated until the answer is certain. An attempt
 // that is not the row's any more is an error with CodeStale, and nothing is stored.
 func (s *Service) Finish(ctx context.Context, f attune.Fence, o attune.Outcome, left []attune.Artifact) (attune.Status, error) {
-	var end ending
-	err := s.store.Write(ctx, func(q *store.Queries) (err error) {
-		end, err = finish(ctx, q, f, o)
-		if err != nil || !end.written {
-			return err
-		}
-		return q.PutArtifacts(ctx, f.ExecutionID, end.worker, left)
-	})
+	end, err := s.finishes.do(ctx, finished{f, o, left})
 	if err != nil {
 		return "", err
 	}
@@ -28,6 +21,13 @@ func (s *Service) Finish(ctx context.Context, f attune.Fence, o attune.Outcome, 
 		s.publish(ctx, end.message)
 	}
 	return end.status, nil
+}
+
+// finished is what a call of Finish has to tell.
+type finished struct {
+	fence   attune.Fence
+	outcome attune.Outcome
+	left    []attune.Artifact
 }
 
 // ending is what a finished attempt made of its execution.
@@ -38,7 +38,22 @@ type ending struct {
 	message broker.Message
 }
 
-func finish(ctx context.Context, q *store.Queries, f attune.Fence, o attune.Outcome) (ending, error) {
+func (s *Service) finish(ctx context.Context, q *store.Queries, in finished) (ending, error) {
+	end, err := s.end(ctx, q, in.fence, in.outcome)
+	if err != nil || !end.written {
+		return end, err
+	}
+	return end, q.PutArtifacts(ctx, in.fence.ExecutionID, end.worker, in.left)
+}
+
+// end ends an attempt. The usual case, one that has completed and nobody has cancelled, is one statement.
+func (s *Service) end(ctx context.Context, q *store.Queries, f attune.Fence, o attune.Outcome) (ending, error) {
+	if o.Status == attune.StatusCompleted { // which no policy retries
+		done, ok, err := q.MarkFinished(ctx, f, attune.StatusRunning, o)
+		if err != nil || ok {
+			return endingOf(f, attune.StatusRunning, o.Status, done), err
+		}
+	}
 	row, err := q.LockExecution(ctx, f.ExecutionID)
 	if err != nil {
 		return ending{}, err
@@ -52,7 +67,7 @@ func finish(ctx context.Context, q *store.Queries, f attune.Fence, o attune.Outc
 	if o.Status == attune.StatusCancelled {
 		o = uncalledFor(o)
 	}
-	delay, again, err := retryAfter(ctx, q, row, o.Status)
+	delay, again, err := s.retryAfter(ctx, q, row, o.Status)
 	if err != nil {
 		return ending{}, err
 	}
@@ -64,6 +79,13 @@ func finish(ctx context.Context, q *store.Queries, f attune.Fence, o attune.Outc
 		err = stale(f, "retry")
 	}
 	return ending{attune.StatusRequested, deref(row.Worker), true, requested(row)}, err
+}
+
+func endingOf(f attune.Fence, from, to attune.Status, done store.Finished) ending {
+	return ending{to, done.Worker, true, broker.StatusChanged(broker.ExecutionStatusChanged{
+		ExecutionID: f.ExecutionID, ActionRef: done.Action, Attempt: f.Attempt,
+		PreviousStatus: from, NewStatus: to, ChangedAt: done.At,
+	})}
 }
 
 // finishedBefore tells a repetition, which is fine, from a writer whose attempt is over: how the attempt ended is then
@@ -108,11 +130,11 @@ func uncalledFor(o attune.Outcome) attune.Outcome {
 
 func cancelledBy(who string) string { return "cancelled by " + who }
 
-func retryAfter(ctx context.Context, q *store.Queries, row store.ExecutionRow, ended attune.Status) (time.Duration, bool, error) {
+func (s *Service) retryAfter(ctx context.Context, q *store.Queries, row store.ExecutionRow, ended attune.Status) (time.Duration, bool, error) {
 	if row.MaxAttempts < 2 {
 		return 0, false, nil
 	}
-	action, err := q.ActionVersion(ctx, row.ActionID)
+	action, err := s.versions.get(ctx, q, row.ActionID)
 	if err != nil {
 		return 0, false, err
 	}
@@ -124,15 +146,14 @@ func writeFinal(ctx context.Context, q *store.Queries, row store.ExecutionRow, o
 	if !row.Status.CanBecome(o.Status) {
 		return ending{}, attune.Errorf(attune.CodeInternal, "execution %d is %s and can't become %s", row.ID, row.Status, o.Status)
 	}
-	ok, err := q.MarkFinished(ctx, row.Fence(), row.Status, o)
+	done, ok, err := q.MarkFinished(ctx, row.Fence(), row.Status, o)
 	if err == nil && !ok {
 		err = stale(row.Fence(), "finish")
 	}
 	if err != nil {
 		return ending{}, err
 	}
-	message, err := changed(ctx, q, row, o.Status)
-	return ending{o.Status, deref(row.Worker), true, message}, err
+	return endingOf(row.Fence(), row.Status, o.Status, done), nil
 }
 
 func deref(s *string) string {

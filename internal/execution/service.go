@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -19,16 +20,34 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// Service makes the transitions. It keeps no state of its own and is safe for concurrent use.
+// Service makes the transitions. All that it keeps can be read again. It is safe for concurrent use.
 type Service struct {
-	store  *store.Store
-	broker broker.Broker
-	log    *slog.Logger
+	store    *store.Store
+	broker   broker.Broker
+	log      *slog.Logger
+	versions versions
+
+	submissions *batch[Submission, submitted]
+	claims      *batch[attune.Fence, claimed]
+	finishes    *batch[finished, ending]
 }
 
 // New returns a Service.
 func New(cfg Config) *Service {
-	return &Service{store: cfg.Store, broker: cfg.Broker, log: cfg.Logger}
+	s := &Service{store: cfg.Store, broker: cfg.Broker, log: cfg.Logger, versions: newVersions()}
+	s.submissions = &batch[Submission, submitted]{
+		store: cfg.Store, one: submit,
+		single: func(sub Submission) bool { return sub.ActionID != 0 }, // one statement writes
+	}
+	s.claims = &batch[attune.Fence, claimed]{
+		store: cfg.Store, one: claim,
+		single: func(attune.Fence) bool { return true }, // that its worker is no longer passed over may come later
+	}
+	s.finishes = &batch[finished, ending]{
+		store: cfg.Store, one: s.finish,
+		single: func(finished) bool { return false },
+	}
+	return s
 }
 
 // publishers is how many messages of one transaction are on their way at once.
@@ -88,13 +107,16 @@ func cancelRequest(row store.ExecutionRow) broker.Message {
 	return broker.CancelRequested(row.WorkerID, broker.ExecutionCancelRequested{ExecutionID: row.ID, Attempt: row.Attempt})
 }
 
-// changed announces the transition of row, as it was before, to another status; its time is the database's.
-func changed(ctx context.Context, q *store.Queries, row store.ExecutionRow, to attune.Status) (broker.Message, error) {
+// changedNow announces a transition of row, as it was before, to another status; its time is the database's.
+func changedNow(ctx context.Context, q *store.Queries, row store.ExecutionRow, to attune.Status) (broker.Message, error) {
 	now, err := q.Now(ctx)
+	return changed(row, row.Status, to, now), err
+}
+
+func changed(row store.ExecutionRow, from, to attune.Status, at time.Time) broker.Message {
 	return broker.StatusChanged(broker.ExecutionStatusChanged{
-		ExecutionID: row.ID, ActionRef: row.Action, Attempt: row.Attempt,
-		PreviousStatus: row.Status, NewStatus: to, ChangedAt: now,
-	}), err
+		ExecutionID: row.ID, ActionRef: row.Action, Attempt: row.Attempt, PreviousStatus: from, NewStatus: to, ChangedAt: at,
+	})
 }
 
 // stale is what a writer is told whose attempt is no longer the row's.

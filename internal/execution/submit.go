@@ -28,35 +28,35 @@ type Submission struct {
 // Submit stores an execution and announces it. When its idempotency key was used by the same request before, it
 // returns that execution and false.
 func (s *Service) Submit(ctx context.Context, sub Submission) (row store.ExecutionRow, created bool, err error) {
-	err = s.store.Write(ctx, func(q *store.Queries) error {
-		row, created, err = submit(ctx, q, sub)
-		return err
-	})
+	done, err := s.submissions.do(ctx, sub)
 	if err != nil {
-		return row, false, err
+		return done.row, false, err
 	}
-	if created {
-		s.publish(ctx, requested(row))
+	if done.created {
+		s.publish(ctx, requested(done.row))
 	}
-	return row, created, nil
+	return done.row, done.created, nil
 }
 
-func submit(ctx context.Context, q *store.Queries, sub Submission) (row store.ExecutionRow, created bool, err error) {
+// submitted is the execution that a submission has made, or that one before it had.
+type submitted struct {
+	row     store.ExecutionRow
+	created bool
+}
+
+// submit is one statement in the usual case, that of an installed action.
+func submit(ctx context.Context, q *store.Queries, sub Submission) (done submitted, err error) {
 	if sub.ActionID == 0 {
 		if sub.ActionID, err = storeScript(ctx, q, sub); err != nil {
-			return row, false, err
+			return done, err
 		}
 	}
-	id, err := q.InsertExecution(ctx, newRow(sub))
-	if err != nil {
-		return row, false, err
+	done.row, done.created, err = q.InsertExecution(ctx, newRow(sub))
+	if err != nil || done.created {
+		return done, err
 	}
-	if id == 0 {
-		row, err = submittedBefore(ctx, q, sub)
-		return row, false, err
-	}
-	row, err = q.Execution(ctx, id)
-	return row, true, err
+	done.row, err = submittedBefore(ctx, q, sub)
+	return done, err
 }
 
 // submittedBefore returns the execution that has the idempotency key already.
@@ -106,10 +106,11 @@ func (s *Service) Rerun(ctx context.Context, id, pin int64) (row store.Execution
 		if err != nil {
 			return err
 		}
-		row, _, err = submit(ctx, q, Submission{
+		done, err := submit(ctx, q, Submission{
 			Action: action.Action, ActionID: action.ID, Parameters: old.Parameters, Env: old.Env, Context: old.Context,
 			Timeout: old.Timeout, Trace: old.Trace, Pin: pin,
 		})
+		row = done.row
 		return err
 	})
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/attune-automation/attune"
@@ -22,17 +23,41 @@ type Schema struct {
 	document any
 }
 
+// schemas remembers schemas by their texts: compiling one costs many times what checking against it does, and a few
+// actions make most executions.
+var schemas, _ = lru.New[string, *Schema](keptSchemas) // an error only for a size below 1
+
+// Bounds of what is remembered.
+const (
+	keptSchemas    = 256
+	keptSchemaText = 64 << 10
+)
+
 // Compile compiles a schema as an Action holds it. An error with the code CodeInvalid means that it is none.
 func Compile(schema json.RawMessage) (*Schema, error) {
+	if len(schema) > keptSchemaText {
+		return compile(schema)
+	}
+	if s, ok := schemas.Get(string(schema)); ok {
+		return s, nil
+	}
+	s, err := compile(schema)
+	if err == nil {
+		schemas.Add(string(schema), s)
+	}
+	return s, err
+}
+
+func compile(schema json.RawMessage) (*Schema, error) {
 	document, err := decodeJSON(schema)
 	if err != nil {
 		return nil, attune.Errorf(attune.CodeInvalid, "the schema: %v", err)
 	}
-	compiled, err := compileSchema(document)
+	checker, err := compileSchema(document)
 	if err != nil {
 		return nil, attune.Errorf(attune.CodeInvalid, "the schema: %v", err)
 	}
-	return &Schema{compiled, document}, nil
+	return &Schema{checker, document}, nil
 }
 
 func compileSchema(document any) (*jsonschema.Schema, error) {

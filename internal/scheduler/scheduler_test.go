@@ -129,11 +129,12 @@ func (y *yard) submit() int64 {
 func (y *yard) insert() (id int64) {
 	y.t.Helper()
 	storetest.Write(y.t, y.store, func(ctx context.Context, q *store.Queries) (err error) {
-		id, err = q.InsertExecution(ctx, store.NewExecution{
+		row, _, err := q.InsertExecution(ctx, store.NewExecution{
 			ActionID: y.action.ID, Action: y.action.Ref, MaxAttempts: y.action.Retry.Attempts(),
 			Class:      execution.Class{Runtime: y.action.Runtime}.String(),
 			Parameters: json.RawMessage("{}"), Env: json.RawMessage("{}"), Context: json.RawMessage("{}"),
 		})
+		id = row.ID
 		return err
 	})
 	return id

@@ -27,20 +27,20 @@ type NewExecution struct {
 	Context        json.RawMessage
 }
 
-// InsertExecution stores a requested execution and returns its id: 0 if its idempotency key was used before.
-func (q *Queries) InsertExecution(ctx context.Context, e NewExecution) (id int64, err error) {
-	err = q.row(ctx, `
+// InsertExecution stores a requested execution, unless its idempotency key was used before; it returns whether it did.
+func (q *Queries) InsertExecution(ctx context.Context, e NewExecution) (row ExecutionRow, created bool, err error) {
+	row, err = scanExecution(q.row(ctx, `
 		INSERT INTO execution (action_id, action_ref, status, attempt, max_attempts, class, class_key,
 			idempotency_key, request_digest, timeout_us, trace, not_before, published_at, created_at, parameters, env, context)
 		VALUES ($1, $2, 'requested', 1, $3, $4, $5, NULLIF($6, ''), $7, $8, $9, {now}, {now}, {now}, $10, $11, $12)
 		ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
-		RETURNING id`,
+		RETURNING `+executionColumns,
 		e.ActionID, string(e.Action), e.MaxAttempts, e.Class, keyOf(e.Class), e.IdempotencyKey, e.RequestDigest,
-		e.Timeout.Microseconds(), e.Trace, []byte(e.Parameters), []byte(e.Env), []byte(e.Context)).Scan(&id)
+		e.Timeout.Microseconds(), e.Trace, []byte(e.Parameters), []byte(e.Env), []byte(e.Context)))
 	if errors.Is(err, sql.ErrNoRows) {
-		return 0, nil
+		return ExecutionRow{}, false, nil
 	}
-	return id, wrap(err, "store an execution of %s", e.Action)
+	return row, err == nil, wrap(err, "store an execution of %s", e.Action)
 }
 
 // ByIdempotencyKey returns the id and the request's digest of the execution that was submitted with key, or 0.
@@ -77,7 +77,10 @@ const executionColumns = `id, action_id, action_ref, status, attempt, max_attemp
 	exit_code, signal, error_kind, error_message, stdout_bytes, stdout_dropped, stderr_bytes, stderr_dropped,
 	cpu_ms, max_rss_bytes, parameters, env, context, result`
 
-func scanExecution(row scanner) (r ExecutionRow, err error) {
+func scanExecution(row scanner) (ExecutionRow, error) { return scanExecutionAnd(row) }
+
+// scanExecutionAnd reads executionColumns, and into more what was asked for after them.
+func scanExecutionAnd(row scanner, more ...any) (r ExecutionRow, err error) {
 	var (
 		timeout, notBefore, created  int64
 		worker, incarnation          sql.NullInt64
@@ -86,12 +89,12 @@ func scanExecution(row scanner) (r ExecutionRow, err error) {
 		parameters, env, bag, result []byte
 		status, ref                  string
 	)
-	err = row.Scan(&r.ID, &r.ActionID, &ref, &status, &r.Attempt, &r.MaxAttempts, &r.Class, &timeout, &r.Trace,
+	columns := []any{&r.ID, &r.ActionID, &ref, &status, &r.Attempt, &r.MaxAttempts, &r.Class, &timeout, &r.Trace,
 		&worker, &r.Worker, &incarnation, &notBefore, &created, &scheduled, &started, &finished, &cancelledBy,
 		&r.ExitCode, &r.Signal, &kind, &message, &r.Stdout.Bytes, &r.Stdout.DroppedBytes,
 		&r.Stderr.Bytes, &r.Stderr.DroppedBytes, &r.Resources.CPUMillis, &r.Resources.MaxRSSBytes,
-		&parameters, &env, &bag, &result)
-	if err != nil {
+		&parameters, &env, &bag, &result}
+	if err = row.Scan(append(columns, more...)...); err != nil {
 		return r, err
 	}
 	r.Action, r.Status = attune.Ref(ref), attune.Status(status)

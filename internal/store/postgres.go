@@ -32,6 +32,7 @@ var postgresDialect = dialect{
 	remote:         true,
 	driverPrepares: true,
 	away:           postgresAway,
+	locked:         postgresLocked,
 	misconfigured:  postgresMisconfigured,
 	again:          postgresAgain,
 	tryLock: func(key int64) string {
@@ -59,14 +60,22 @@ func postgresAway(err error) bool {
 		case "28", "3D": // somebody changes the password, or the database
 			return true
 		}
-		// lock_not_available, idle_in_transaction_session_timeout, read_only_sql_transaction (a standby)
-		return e.Code == "55P03" || e.Code == "25P03" || e.Code == "25006"
+		// idle_in_transaction_session_timeout, read_only_sql_transaction (a standby)
+		return e.Code == lockNotAvailable || e.Code == "25P03" || e.Code == "25006"
 	}
 	var network net.Error
 	var connect *pgconn.ConnectError
 	return errors.As(err, &connect) || errors.As(err, &network) || pgconn.Timeout(err) || pgconn.SafeToRetry(err) ||
 		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) ||
 		errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) || errors.Is(err, net.ErrClosed)
+}
+
+// lockNotAvailable is PostgreSQL's code after lock_timeout.
+const lockNotAvailable = "55P03"
+
+func postgresLocked(err error) bool {
+	var e *pgconn.PgError
+	return errors.As(err, &e) && e.Code == lockNotAvailable
 }
 
 // postgresMisconfigured tells of a server that has answered and lets nobody in this way, however often one asks.

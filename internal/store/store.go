@@ -154,12 +154,18 @@ func (s *Store) transaction(ctx context.Context, do func(*Queries) error) error 
 // reached, or its disk is full or failing. Whether what was being written is stored is then unknown.
 var ErrUnavailable = errors.New("the database is not available")
 
+// ErrLocked is wrapped, beside ErrUnavailable, by errors of a row that somebody else holds for too long.
+var ErrLocked = errors.New("somebody else holds a lock for too long")
+
 // classify is for a store that is open: whatever keeps it from connecting may pass, as the credentials were good once.
 func classify(d *dialect, err error) error {
-	if err != nil && d.away(err) {
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	switch {
+	case err == nil || !d.away(err):
+		return err
+	case d.locked(err):
+		return fmt.Errorf("%w: %w: %w", ErrUnavailable, ErrLocked, err)
 	}
-	return err
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
 }
 
 // classifyOpening is for one that is being opened: what is wrong with its configuration does not pass by itself.

@@ -22,10 +22,11 @@ func insert(t *testing.T, s *store.Store, a store.StoredAction) int64 {
 	t.Helper()
 	var id int64
 	storetest.Write(t, s, func(ctx context.Context, q *store.Queries) (err error) {
-		id, err = q.InsertExecution(ctx, store.NewExecution{
+		row, _, err := q.InsertExecution(ctx, store.NewExecution{
 			ActionID: a.ID, Action: a.Ref, MaxAttempts: 1, Class: `{"runtime":"shell"}`,
 			Parameters: []byte(`{"message":"a\u0000b"}`), Env: []byte(`{}`), Context: []byte(`{}`),
 		})
+		id = row.ID
 		return err
 	})
 	return id
@@ -327,10 +328,10 @@ func TestAnyTextEndsAnExecution(t *testing.T) {
 			if _, err := q.MarkScheduled(ctx, id, worker); err != nil {
 				return err
 			}
-			if _, err := q.MarkRunning(ctx, fence); err != nil {
+			if _, _, err := q.MarkRunning(ctx, fence); err != nil {
 				return err
 			}
-			_, err := q.MarkFinished(ctx, fence, attune.StatusRunning, attune.Outcome{
+			_, _, err := q.MarkFinished(ctx, fence, attune.StatusRunning, attune.Outcome{
 				Status: attune.StatusFailed, Result: []byte("\"a\\u0000\""),
 				Failure: &attune.Failure{Kind: attune.FailureExit, Message: "NUL \x00 and \xff\xfe"},
 			})

@@ -23,13 +23,26 @@ func (q *Queries) MarkScheduled(ctx context.Context, id int64, w WorkerRow) (boo
 	return n > 0, wrap(err, "schedule execution %d", id)
 }
 
+// Claimed is what a claim has made of an execution.
+type Claimed struct {
+	ExecutionRow
+	PassedOver bool // its worker is passed over until it claims something, as it now has
+}
+
 // MarkRunning is a worker's claim of what was placed on it.
-func (q *Queries) MarkRunning(ctx context.Context, f attune.Fence) (bool, error) {
-	n, err := q.exec(ctx, `
+func (q *Queries) MarkRunning(ctx context.Context, f attune.Fence) (c Claimed, ok bool, err error) {
+	row := q.row(ctx, `
 		UPDATE execution SET status = 'running', started_at = {now}
-		WHERE id = $1 AND status = 'scheduled' AND attempt = $2 AND worker_id = $3 AND incarnation = $4`,
+		WHERE id = $1 AND status = 'scheduled' AND attempt = $2 AND worker_id = $3 AND incarnation = $4
+		RETURNING `+executionColumns+`, (SELECT w.passed_over FROM worker w WHERE w.id = execution.worker_id)`,
 		f.ExecutionID, f.Attempt, f.WorkerID, f.Incarnation)
-	return n > 0, wrap(err, "claim execution %d", f.ExecutionID)
+	var passedOver sql.NullBool
+	c.ExecutionRow, err = scanExecutionAnd(row, &passedOver)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Claimed{}, false, nil
+	}
+	c.PassedOver = passedOver.Bool
+	return c, err == nil, wrap(err, "claim execution %d", f.ExecutionID)
 }
 
 // MarkReleased gives back a scheduled execution that was not claimed.
@@ -42,18 +55,32 @@ func (q *Queries) MarkReleased(ctx context.Context, f attune.Fence) (bool, error
 	return n > 0, wrap(err, "release execution %d", f.ExecutionID)
 }
 
+// Finished tells of an execution that has ended what others are told of it.
+type Finished struct {
+	Action attune.Ref
+	Worker string
+	At     time.Time // of the change in the table, which may be later than the end
+}
+
 // MarkFinished ends a live execution for good. The caller has checked that from can become o.Status.
-func (q *Queries) MarkFinished(ctx context.Context, f attune.Fence, from attune.Status, o attune.Outcome) (bool, error) {
+func (q *Queries) MarkFinished(ctx context.Context, f attune.Fence, from attune.Status, o attune.Outcome) (done Finished, ok bool, err error) {
 	kind, message := failureColumns(o.Failure)
-	n, err := q.exec(ctx, `
+	var at int64
+	err = q.row(ctx, `
 		UPDATE execution SET status = $6, finished_at = `+endedAgo("$18")+`, exit_code = $7, signal = $8, error_kind = $9,
 			error_message = $10, stdout_bytes = $11, stdout_dropped = $12, stderr_bytes = $13, stderr_dropped = $14,
 			cpu_ms = $15, max_rss_bytes = $16, result = $17
-		WHERE id = $1 AND attempt = $2 AND worker_id = $3 AND incarnation = $4 AND status = $5`,
+		WHERE id = $1 AND attempt = $2 AND worker_id = $3 AND incarnation = $4 AND status = $5
+		RETURNING action_ref, worker_name, {now}`,
 		f.ExecutionID, f.Attempt, f.WorkerID, f.Incarnation, string(from), string(o.Status), o.ExitCode, o.Signal,
 		kind, message, o.Stdout.Bytes, o.Stdout.DroppedBytes, o.Stderr.Bytes, o.Stderr.DroppedBytes,
-		o.Resources.CPUMillis, o.Resources.MaxRSSBytes, nullBytes(o.Result), o.Age.Microseconds())
-	return n > 0, wrap(err, "finish execution %d", f.ExecutionID)
+		o.Resources.CPUMillis, o.Resources.MaxRSSBytes, nullBytes(o.Result), o.Age.Microseconds(),
+	).Scan((*string)(&done.Action), &done.Worker, &at)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Finished{}, false, nil
+	}
+	done.At = fromMicros(at)
+	return done, err == nil, wrap(err, "finish execution %d", f.ExecutionID)
 }
 
 // endedAgo is the time before now by so many microseconds, but never before the start: hosts have clocks of their own.

@@ -21,13 +21,14 @@ func ended(t *testing.T, s *store.Store, action store.StoredAction) int64 {
 	t.Helper()
 	var id int64
 	storetest.Write(t, s, func(ctx context.Context, q *store.Queries) (err error) {
-		id, err = q.InsertExecution(ctx, store.NewExecution{
+		row, _, err := q.InsertExecution(ctx, store.NewExecution{
 			ActionID: action.ID, Action: action.Ref, MaxAttempts: 1, Class: "{}",
 			Parameters: json.RawMessage("{}"), Env: json.RawMessage("{}"), Context: json.RawMessage("{}"),
 		})
 		if err != nil {
 			return err
 		}
+		id = row.ID
 		_, err = q.MarkEnded(ctx, id, attune.StatusRequested, attune.StatusCancelled, "t", attune.Failure{Kind: attune.FailureCancelled})
 		return err
 	})

@@ -27,7 +27,7 @@ func (h *host) claimed(n int) []attune.Fence {
 			if _, err := q.MarkScheduled(ctx, id, row); err != nil {
 				return err
 			}
-			_, err := q.MarkRunning(ctx, fences[i])
+			_, _, err := q.MarkRunning(ctx, fences[i])
 			return err
 		})
 	}

@@ -1,0 +1,117 @@
+package execution
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/attune-automation/attune"
+	"github.com/attune-automation/attune/internal/store"
+)
+
+// batchSize bounds how many calls one transaction makes, so that other writers get their turn.
+const batchSize = 50
+
+// batch has calls that come together share one transaction: what comes while a transaction is under way goes into the
+// next one. A call that is alone has its own at once. Committing is most of what a write costs, and a worker's row,
+// which counts its slots, is locked from a write to its commit.
+type batch[I, O any] struct {
+	store  *store.Store
+	single func(in I) bool // tells whether a call is safe without a transaction
+	// one makes a call in a transaction. If it returns CodeStale, CodeNotFound or CodeConflict, it has written nothing.
+	one func(ctx context.Context, q *store.Queries, in I) (O, error)
+
+	mu      sync.Mutex
+	busy    bool
+	waiting []*call[I, O]
+}
+
+// call is one of a batch's.
+type call[I, O any] struct {
+	in   I
+	out  O
+	err  error
+	done chan struct{}
+}
+
+// do makes a call. If ctx ends before its transaction does, the call may have been made or not.
+func (b *batch[I, O]) do(ctx context.Context, in I) (O, error) {
+	c := &call[I, O]{in: in, done: make(chan struct{})}
+	if b.join(c) {
+		go b.run(context.WithoutCancel(ctx)) // as long as others wait: its own call may be long over
+	}
+	select {
+	case <-c.done:
+		return c.out, c.err
+	case <-ctx.Done():
+		var none O
+		return none, context.Cause(ctx)
+	}
+}
+
+// join queues a call, and returns whether nobody works on the queue.
+func (b *batch[I, O]) join(c *call[I, O]) (first bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.waiting = append(b.waiting, c)
+	first = !b.busy
+	b.busy = true
+	return first
+}
+
+// next takes the calls of the next transaction; after the last one there is none.
+func (b *batch[I, O]) next() []*call[I, O] {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := min(len(b.waiting), batchSize)
+	calls := b.waiting[:n:n]
+	b.waiting = b.waiting[n:]
+	b.busy = n > 0
+	return calls
+}
+
+func (b *batch[I, O]) run(ctx context.Context) {
+	for calls := b.next(); len(calls) > 0; calls = b.next() {
+		b.write(ctx, calls)
+		for _, c := range calls {
+			close(c.done)
+		}
+	}
+}
+
+// write makes calls in one transaction. If that fails, each gets one of its own: what is wrong with one of them, or
+// holds it up, is not the others' fault.
+func (b *batch[I, O]) write(ctx context.Context, calls []*call[I, O]) {
+	within := b.store.Write
+	if len(calls) == 1 && b.single(calls[0].in) {
+		within = b.store.Single
+	}
+	err := within(ctx, func(q *store.Queries) error {
+		for _, c := range calls {
+			if c.out, c.err = b.one(ctx, q, c.in); c.err != nil && !refused(c.err) {
+				return c.err
+			}
+		}
+		return nil
+	})
+	switch {
+	case err == nil:
+	case len(calls) == 1 || errors.Is(err, store.ErrUnavailable) && !errors.Is(err, store.ErrLocked):
+		for _, c := range calls {
+			c.err = err
+		}
+	default:
+		for i := range calls {
+			b.write(ctx, calls[i:i+1])
+		}
+	}
+}
+
+// refused tells of a call that does not fit the row and has written nothing: its transaction goes on without it.
+func refused(err error) bool {
+	switch attune.ErrorCode(err) {
+	case attune.CodeStale, attune.CodeNotFound, attune.CodeConflict:
+		return true
+	}
+	return false
+}
