@@ -29,6 +29,7 @@ func (h Home) Processes() string { return filepath.Join(h.dir, "processes") }
 
 func (h Home) packs() string { return filepath.Join(filepath.Dir(filepath.Dir(h.dir)), "packs") }
 func (h Home) tasks() string { return filepath.Join(h.dir, "tasks") }
+func (h Home) spare() string { return filepath.Join(h.dir, "spare") }
 func (h Home) spool() string { return filepath.Join(h.dir, "spool") }
 
 // identity returns what tells this home from that of a worker of the same name elsewhere, and makes it on first use.
@@ -132,6 +133,7 @@ func (h Home) endLeftovers(ctx context.Context, processes *process.Supervisor, l
 		return len(ended), err
 	}
 	removeOrTell(h.tasks(), log)
+	removeOrTell(h.spare(), log)
 	return len(ended), nil
 }
 

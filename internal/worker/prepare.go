@@ -21,9 +21,9 @@ import (
 	"github.com/attune-automation/attune/internal/runtime"
 )
 
-// place is the private directory of one attempt. Nothing of it is left when the attempt has ended.
+// place is where an attempt runs. Nothing that it puts there is left when it has ended.
 type place struct {
-	root string
+	*room
 	dirs runtime.Dirs
 }
 
@@ -36,28 +36,14 @@ func (w *Worker) prepare(ctx context.Context, a execution.Assignment) (*place, e
 	if err != nil {
 		return nil, runtime.Setupf("the files of pack %s can't be had: %v", a.Action.Ref.Pack(), err)
 	}
-	root := filepath.Join(w.cfg.Home.tasks(), taskID(a))
-	p := &place{root: root, dirs: runtime.Dirs{
-		Pack: dir, Private: filepath.Join(root, "private"), Work: filepath.Join(root, "work"),
-		Home: filepath.Join(root, "home"), Tmp: filepath.Join(root, "tmp"),
-	}}
-	// What a crash left under this name must not be met by another attempt.
-	if err := removeTree(root); err != nil {
-		return nil, runtime.Setupf("old private directory can't be removed: %v", err)
+	room, err := w.rooms.enter(taskID(a), a.Context)
+	if err != nil {
+		return nil, runtime.Setupf("private directory can't be made: %v", err)
 	}
-	for _, dir := range []string{p.dirs.Private, p.dirs.Work, p.dirs.Home, p.dirs.Tmp} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return nil, runtime.Setupf("private directory can't be made: %v", errors.Join(err, removeTree(root)))
-		}
-	}
-	if err := os.WriteFile(p.contextFile(), a.Context, 0o600); err != nil {
-		return nil, runtime.Setupf("context can't be written: %v", errors.Join(err, removeTree(root)))
-	}
+	p := &place{room: room, dirs: room.layout()}
+	p.dirs.Pack = dir
 	return p, nil
 }
-
-func (p *place) contextFile() string { return filepath.Join(p.dirs.Private, "context.json") }
-func (p *place) remove() error       { return removeTree(p.root) }
 
 func taskID(a execution.Assignment) string {
 	return strconv.FormatInt(a.ID, 10) + "-" + strconv.Itoa(a.Attempt)

@@ -46,7 +46,7 @@ func (w *Worker) execute(ctx context.Context, a execution.Assignment, kept *keep
 	}
 	defer func() {
 		steps.begin("clean up")
-		if err := place.remove(); err != nil {
+		if err := w.rooms.leave(place.room); err != nil {
 			w.log.Error("private directory not removed, the next start does it", "execution", a.ID, "error", err)
 		}
 	}()

@@ -77,6 +77,7 @@ type Worker struct {
 	log     *slog.Logger
 	slots   *slots
 	packs   *packs
+	rooms   *rooms
 	spool   *spool
 	courier courier
 
@@ -107,6 +108,7 @@ func New(cfg Config, deps Deps) *Worker {
 		cfg: cfg, deps: deps, log: log,
 		slots:      newSlots(cfg.Slots),
 		packs:      newPacks(cfg.Home.packs(), deps.Store),
+		rooms:      newRooms(cfg.Home, spareRooms(cfg)),
 		spool:      newSpool(cfg.Home.spool()),
 		registered: make(chan struct{}),
 		courier:    courier{deps.Executions, deps.Store, log},
@@ -114,6 +116,15 @@ func New(cfg Config, deps Deps) *Worker {
 		draining: make(chan struct{}),
 		kill:     make(chan struct{}),
 	}
+}
+
+// spareRooms is how many private directories are kept for later attempts: one for each slot, none by a worker that is
+// gone after its command.
+func spareRooms(cfg Config) int {
+	if cfg.Exclusive {
+		return 0
+	}
+	return cfg.Slots
 }
 
 // Registered is closed when the worker has its row and its queue; ID is valid from then on.
@@ -187,7 +198,7 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 	w.finishRunning(stopWork, err)
 	w.awaitSpool()
 	stopControl(errShutdown)
-	return errors.Join(err, tending.Wait(), w.leave(context.WithoutCancel(ctx)))
+	return errors.Join(err, tending.Wait(), w.rooms.close(), w.leave(context.WithoutCancel(ctx)))
 }
 
 // queuePatience is how long a worker that has its row waits for its queues before it calls itself ready.
