@@ -93,16 +93,22 @@ func (a *API) listExecutions(ctx context.Context, in *listExecutionsInput) (*exe
 
 // views are executions as clients see them, with what they wait for.
 func (a *API) views(ctx context.Context, rows []store.ExecutionRow) ([]attune.Execution, error) {
+	return a.viewsBy(ctx, rows, 0)
+}
+
+// viewsBy tells what they wait for from workers as they were at most age ago.
+func (a *API) viewsBy(ctx context.Context, rows []store.ExecutionRow, age time.Duration) ([]attune.Execution, error) {
 	views := make([]attune.Execution, len(rows))
+	var workers []store.WorkerRow
+	var now time.Time
 	for i, row := range rows {
+		if row.Status == attune.StatusRequested && now.IsZero() {
+			var err error
+			if workers, now, err = a.fleet.recent(ctx, a.cfg.Store, age); err != nil {
+				return nil, err
+			}
+		}
 		views[i] = row.Execution
-		if row.Status != attune.StatusRequested {
-			continue
-		}
-		workers, now, err := a.fleet.read(ctx, a.cfg.Store)
-		if err != nil {
-			return nil, err
-		}
 		views[i].WaitingFor = execution.WaitingFor(row, workers, now)
 	}
 	return views, nil

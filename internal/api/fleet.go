@@ -8,8 +8,8 @@ import (
 	"github.com/attune-automation/attune/internal/store"
 )
 
-// fleetAge is how old the workers may be from which it is told what an execution waits for. Every submission is answered
-// with that: to read a whole fleet for each would cost more than the submission.
+// fleetAge is how old the workers may be from which a submission is told what it waits for. It is asked for with every
+// submission: to read a whole fleet for each would cost more than the submission.
 const fleetAge = 500 * time.Millisecond
 
 // fleet is the workers as they were a moment ago. The zero value is ready for use.
@@ -20,12 +20,12 @@ type fleet struct {
 	at      time.Time // and this process's
 }
 
-// read returns the workers, and the database's time.
-func (f *fleet) read(ctx context.Context, db *store.Store) ([]store.WorkerRow, time.Time, error) {
+// recent returns the workers as they were at most age ago, and the database's time.
+func (f *fleet) recent(ctx context.Context, db *store.Store, age time.Duration) ([]store.WorkerRow, time.Time, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if age := time.Since(f.at); age < fleetAge {
-		return f.workers, f.now.Add(age), nil
+	if since := time.Since(f.at); since < age {
+		return f.workers, f.now.Add(since), nil
 	}
 	at := time.Now()
 	workers, err := db.Read().Workers(ctx)

@@ -88,11 +88,11 @@ func (a *API) rerunExecution(ctx context.Context, in *ExecutionPath) (*submitted
 }
 
 func (a *API) accepted(ctx context.Context, row store.ExecutionRow) (*submitted, error) {
-	answer, err := a.view(ctx, row)
+	views, err := a.viewsBy(ctx, []store.ExecutionRow{row}, fleetAge)
 	if err != nil {
 		return nil, err
 	}
-	return &submitted{Location: "/api/v1/executions/" + strconv.FormatInt(row.ID, 10), Body: answer.Body}, nil
+	return &submitted{Location: "/api/v1/executions/" + strconv.FormatInt(row.ID, 10), Body: views[0]}, nil
 }
 
 func (a *API) pin() int64 {
