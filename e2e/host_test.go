@@ -84,6 +84,9 @@ type host struct {
 	dir  string // data directory of commands and servers
 	env  []string
 	hold string // a file for which script actions wait
+
+	database storetest.Database    // of the production shape
+	messages *amqptest.VirtualHost // of the production shape
 }
 
 // newHost makes empty directories and databases; settings are ATTUNE__SECTION__KEY=value.
@@ -96,11 +99,20 @@ func newHost(t *testing.T, as shape, settings ...string) *host {
 		"ATTUNE__SERVER__LISTEN=127.0.0.1:0", "ATTUNE__WORKER__NAME=w", "ATTUNE__WORKER__KILL_GRACE=1",
 	}
 	if as == production {
-		h.env = append(h.env, "ATTUNE__DATABASE__URL="+storetest.Postgres(t).URL, "ATTUNE__MESSAGE_QUEUE__URL="+amqptest.URL(t),
+		h.database, h.messages = storetest.Postgres(t), amqptest.New(t)
+		h.env = append(h.env, "ATTUNE__DATABASE__URL="+h.database.URL, "ATTUNE__MESSAGE_QUEUE__URL="+h.messages.URL,
 			"ATTUNE__ARTIFACTS__DIR="+filepath.Join(root, "artifacts"), "ATTUNE__WORKER__HEARTBEAT_INTERVAL=1")
 	}
 	h.env = append(h.env, settings...)
 	return h
+}
+
+// in is the host for a subtest.
+func (h *host) in(t *testing.T) *host {
+	t.Helper()
+	own := *h
+	own.t = t
+	return &own
 }
 
 // workerDir is the data directory of a worker: its own on the production shape.
