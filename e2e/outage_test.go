@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 
+	rabbit "github.com/rabbitmq/amqp091-go"
+
 	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/client"
 	"github.com/attune-automation/attune/internal/testserver"
@@ -135,36 +137,79 @@ func TestDatabaseIsAway(t *testing.T) {
 	}
 }
 
-// TestBrokerIsAway kills RabbitMQ: everything still completes, by looking at the rows, and is fast again when it is back.
+// TestBrokerIsAway ends RabbitMQ and starts it again: meanwhile everything completes by looking at the rows.
 func TestBrokerIsAway(t *testing.T) {
 	t.Parallel()
 	h, _, rabbitmq := newOutage(t)
 	s := h.up()
 	h.becomes(s.Client, h.submit(s.Client, echo("before")), attune.StatusCompleted)
-	runs := h.submit(s.Client, script(untilHeld, map[string]string{"hold": h.hold}))
-	h.becomes(s.Client, runs, attune.StatusRunning)
-	rabbitmq.Kill()
-	h.eventually("it says that it is degraded", func() bool {
-		status, body := h.ready(s)
-		return status == http.StatusOK && strings.Contains(body, `"degraded":["message_queue"]`)
+	h.eventually("the worker has both queues", func() bool { return h.isConsumed(rabbitmq, "worker.1.executions", "worker.1.control") })
+	// In good order, and first: a RabbitMQ that is killed right after a quorum queue was declared has lost that queue for
+	// good, and answers no declaration of it any more.
+	t.Run("while idle", func(t *testing.T) {
+		h := h.in(t)
+		rabbitmq.Halt()
+		h.reports(s, `"degraded":["message_queue"]`)
+		h.restarts(rabbitmq, s)
 	})
-	h.becomes(s.Client, h.submit(s.Client, echo("without")), attune.StatusCompleted)
-	cancelled := h.submit(s.Client, script("sleep 600", nil))
-	h.becomes(s.Client, cancelled, attune.StatusRunning)
-	if _, err := s.Cancel(t.Context(), cancelled); err != nil {
-		t.Fatal(err)
-	}
-	h.becomes(s.Client, cancelled, attune.StatusCancelled)
-	h.touch(h.hold)
-	h.becomes(s.Client, runs, attune.StatusCompleted)
+	t.Run("while busy", func(t *testing.T) {
+		h := h.in(t)
+		runs := h.submit(s.Client, script(untilHeld, map[string]string{"hold": h.hold}))
+		h.becomes(s.Client, runs, attune.StatusRunning)
+		rabbitmq.Kill()
+		h.reports(s, `"degraded":["message_queue"]`)
+		h.becomes(s.Client, h.submit(s.Client, echo("without")), attune.StatusCompleted)
+		cancelled := h.submit(s.Client, script("sleep 600", nil))
+		h.becomes(s.Client, cancelled, attune.StatusRunning)
+		if _, err := s.Cancel(t.Context(), cancelled); err != nil {
+			t.Fatal(err)
+		}
+		h.becomes(s.Client, cancelled, attune.StatusCancelled)
+		h.touch(h.hold)
+		h.becomes(s.Client, runs, attune.StatusCompleted)
+		h.restarts(rabbitmq, s)
+	})
+}
+
+// reports waits until /readyz says that the server can work, and this about it.
+func (h *host) reports(s *system, text string) {
+	h.t.Helper()
+	h.eventually("it reports "+text, func() bool {
+		status, body := h.ready(s)
+		return status == http.StatusOK && strings.Contains(body, text)
+	})
+}
+
+// restarts starts RabbitMQ again: server and worker come back to it by themselves.
+func (h *host) restarts(rabbitmq *testserver.RabbitMQ, s *system) {
+	h.t.Helper()
 	if err := rabbitmq.Start(); err != nil {
-		t.Fatal(err)
+		h.t.Fatal(err)
 	}
-	h.eventually("it is ready again", func() bool {
-		status, body := h.ready(s)
-		return status == http.StatusOK && strings.Contains(body, `"status":"ready"`)
-	})
+	h.reports(s, `"status":"ready"`)
+	h.eventually("the worker has both queues again", func() bool { return h.isConsumed(rabbitmq, "worker.1.executions", "worker.1.control") })
 	h.becomes(s.Client, h.submit(s.Client, echo("again")), attune.StatusCompleted)
+}
+
+// isConsumed tells whether all of these queues have a consumer.
+func (h *host) isConsumed(rabbitmq *testserver.RabbitMQ, queues ...string) bool {
+	h.t.Helper()
+	conn, err := rabbit.Dial(rabbitmq.URL)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	channel, err := conn.Channel()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	for _, queue := range queues {
+		found, err := channel.QueueDeclarePassive(queue, true, false, false, false, nil)
+		if err != nil || found.Consumers == 0 {
+			return false // it is not there, or nobody's
+		}
+	}
+	return true
 }
 
 // stopped makes a system whose worker runs something wild, and stops that worker as a debugger or a sleeping machine
