@@ -115,8 +115,8 @@ func TestCancelRacesWithTheWorker(t *testing.T) {
 		{"in the middle of the claim", claiming, beforeCommit, true, attune.StatusCanceling, attune.StatusCancelled, false},
 		{"after the claim", claiming, afterCommit, false, attune.StatusCanceling, attune.StatusCancelled, false},
 		{"before the finish", finishing, beforeStatement, false, attune.StatusCanceling, attune.StatusCompleted, true},
-		{"in the middle of the finish", ending, beforeCommit, true, "", attune.StatusCompleted, true},
-		{"after the finish", ending, afterCommit, false, "", attune.StatusCompleted, true},
+		{"in the middle of the finish", finishing, beforeCommit, true, "", attune.StatusCompleted, true},
+		{"after the finish", finishing, afterCommit, false, "", attune.StatusCompleted, true},
 	} {
 		t.Run(race.name, func(t *testing.T) {
 			w := all.in(t)

@@ -58,8 +58,8 @@ var points = []point{
 			until [ -e here ]; do sleep 0.01; done; exit 0`,
 	},
 	{name: "before finish", statement: finishing, moment: beforeStatement, found: attune.StatusRunning, acked: true, noted: true, want: attune.StatusAbandoned},
-	{name: "in the middle of finish", statement: ending, moment: beforeCommit, found: attune.StatusRunning, acked: true, noted: true, want: attune.StatusAbandoned},
-	{name: "after finish", statement: ending, moment: afterCommit, found: attune.StatusCompleted, acked: true, noted: true, want: attune.StatusCompleted},
+	{name: "in the middle of finish", statement: finishing, moment: beforeCommit, found: attune.StatusRunning, acked: true, noted: true, want: attune.StatusAbandoned},
+	{name: "after finish", statement: finishing, moment: afterCommit, found: attune.StatusCompleted, acked: true, noted: true, want: attune.StatusCompleted},
 }
 
 // TestWorkerIsKilled kills a worker at each point of its way through an execution, and starts it again. What it had not

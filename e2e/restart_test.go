@@ -34,8 +34,8 @@ func TestPostgresRestartsInTheMiddle(t *testing.T) {
 	}{
 		{"of an open claim", claiming, beforeCommit, attune.StatusScheduled, "idle in transaction"},
 		{"of a committed claim", claiming, afterCommit, attune.StatusRunning, "idle"},
-		{"of an open finish", ending, beforeCommit, attune.StatusRunning, "idle in transaction"},
-		{"of a committed finish", ending, afterCommit, attune.StatusCompleted, "idle"},
+		{"of an open finish", finishing, beforeCommit, attune.StatusRunning, "idle in transaction"},
+		{"of a committed finish", finishing, afterCommit, attune.StatusCompleted, "idle"},
 	} {
 		t.Run(at.name, func(t *testing.T) {
 			w := all.in(t)

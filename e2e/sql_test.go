@@ -23,8 +23,7 @@ const (
 const (
 	claiming  = "SET status = 'running'"         // the first statement of Claim
 	fetching  = "SELECT content FROM archive"    // the first time that files are needed, after the claim and before the process
-	finishing = "WHERE id = $1 FOR UPDATE"       // the first statement of Finish
-	ending    = "SET status = $6, finished_at =" // the one of Finish that ends an execution
+	finishing = "SET status = $6, finished_at =" // the first statement of Finish for what has completed
 )
 
 // sqlWire is the wire of a process to PostgreSQL.

@@ -41,7 +41,7 @@ func New(cfg Config) *Service {
 	}
 	s.claims = &batch[attune.Fence, claimed]{
 		store: cfg.Store, one: claim,
-		single: func(attune.Fence) bool { return true }, // that its worker is no longer passed over may come later
+		single: func(attune.Fence) bool { return false },
 	}
 	s.finishes = &batch[finished, ending]{
 		store: cfg.Store, one: s.finish,
