@@ -24,21 +24,21 @@ type view struct {
 // look finds what may be placed now. Its cost is the number of classes, not of executions, and a window of the freest
 // workers, not the fleet: workers beyond it are asked for only on behalf of classes that none in it suits, and then by
 // what they offer, one for all that offer the same.
-func look(ctx context.Context, q *store.Queries, asks []ask, reach []int64, window int) (view, error) {
-	f := fleet{q: q, known: map[int64]*candidate{}}
-	cut, err := f.gather(ctx, asks, reach, window)
-	if err != nil {
+func look(ctx context.Context, q *store.Queries, asks []ask, reach []int64, window int) (v view, err error) {
+	f := newFleet(q)
+	if v.cut, err = f.gather(ctx, asks, reach, window); err != nil {
 		return view{}, err
 	}
-	v := view{cut: cut}
-	for _, a := range asks {
-		workers := f.suited(a.Class)
-		if len(workers) == 0 {
-			v.unsuited = true
-			continue
+	lines, alone := f.serve(asks)
+	if v.cut && slices.ContainsFunc(alone, func(a ask) bool { return a.Pin == 0 }) {
+		if err := f.addOffers(ctx, alone, window); err != nil {
+			return view{}, err
 		}
-		v.lines = append(v.lines, &line{class: a.text, head: a.head, workers: workers})
+		var served []*line
+		served, alone = f.serve(alone)
+		lines = append(lines, served...)
 	}
+	v.lines, v.unsuited = lines, len(alone) > 0
 	return v, nil
 }
 
@@ -114,29 +114,57 @@ func asks(ctx context.Context, q *store.Queries) (due []ask, waiting bool, err e
 	return due, len(lines) > 0, nil
 }
 
-// fleet is what a round has seen of the workers that have free slots.
+// fleet is what a round has seen of the workers that have free slots, together with those that suit the same.
 type fleet struct {
-	q     *store.Queries
-	known map[int64]*candidate
-	order []*candidate
+	q      *store.Queries
+	known  map[int64]*candidate
+	groups map[offer][]*candidate
+}
+
+// offer tells what suits a worker, but for what is pinned to it.
+type offer struct {
+	text      string
+	exclusive bool
+}
+
+func newFleet(q *store.Queries) *fleet {
+	return &fleet{q: q, known: map[int64]*candidate{}, groups: map[offer][]*candidate{}}
 }
 
 func (f *fleet) add(workers []store.WorkerRow, err error) error {
 	for _, w := range workers {
 		if f.known[w.ID] == nil {
-			c := &candidate{w, w.Slots - w.SlotsUsed}
-			f.known[w.ID], f.order = c, append(f.order, c)
+			c, o := &candidate{w, w.Slots - w.SlotsUsed}, offer{w.Offer, w.Exclusive}
+			f.known[w.ID], f.groups[o] = c, append(f.groups[o], c)
 		}
 	}
 	return err
 }
 
+// serve makes lines of the classes that a known worker suits, and returns the others.
+func (f *fleet) serve(asks []ask) (lines []*line, alone []ask) {
+	for _, a := range asks {
+		if workers := f.suited(a.Class); len(workers) > 0 {
+			lines = append(lines, &line{class: a.text, head: a.head, workers: workers})
+		} else {
+			alone = append(alone, a)
+		}
+	}
+	return lines, alone
+}
+
 // suited returns the known workers that suit a class.
 func (f *fleet) suited(c Class) []*candidate {
+	if c.Pin != 0 {
+		if w := f.known[c.Pin]; w != nil && c.Suits(w.WorkerRow) {
+			return []*candidate{w}
+		}
+		return nil
+	}
 	var workers []*candidate
-	for _, w := range f.order {
-		if c.Suits(w.WorkerRow) {
-			workers = append(workers, w)
+	for _, group := range f.groups {
+		if c.Suits(group[0].WorkerRow) {
+			workers = append(workers, group...)
 		}
 	}
 	return workers
@@ -151,13 +179,7 @@ func (f *fleet) gather(ctx context.Context, asks []ask, reach []int64, window in
 	if err := f.add(freest, err); err != nil {
 		return false, err
 	}
-	if err := f.addEach(ctx, pins(asks)); err != nil {
-		return false, err
-	}
-	if len(freest) < window {
-		return false, nil
-	}
-	return true, f.addOffers(ctx, asks, window)
+	return len(freest) == window, f.addEach(ctx, pins(asks))
 }
 
 func (f *fleet) addEach(ctx context.Context, ids []int64) error {
@@ -169,12 +191,9 @@ func (f *fleet) addEach(ctx context.Context, ids []int64) error {
 	return nil
 }
 
-// addOffers looks for workers that suit the classes which none of the freest suits.
+// addOffers looks for workers that suit the classes which none of the freest suits: the freest of each offer and, where
+// few offers suit, as many of each as one plan may need.
 func (f *fleet) addOffers(ctx context.Context, asks []ask, window int) error {
-	asks = slices.DeleteFunc(slices.Clone(asks), func(a ask) bool { return a.Pin != 0 || len(f.suited(a.Class)) > 0 })
-	if len(asks) == 0 {
-		return nil
-	}
 	offers, err := f.q.FreestOfEachOffer(ctx)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package execution
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -105,6 +106,11 @@ func newPlan(ctx context.Context, q *store.Queries, asks []ask, reach []int64) (
 	return p, err
 }
 
+// freer orders workers by their free slots; among equals the older row counts as freer, so that a plan is no accident.
+func freer(a, b *candidate) int {
+	return cmp.Or(cmp.Compare(a.free, b.free), cmp.Compare(b.ID, a.ID))
+}
+
 // planWithin plans with a window of the freest workers, and returns whether there are others.
 func planWithin(ctx context.Context, q *store.Queries, asks []ask, reach []int64, window int) (p plan, cut bool, err error) {
 	v, err := look(ctx, q, asks, reach, window)
@@ -114,7 +120,7 @@ func planWithin(ctx context.Context, q *store.Queries, asks []ask, reach []int64
 	starved := v.unsuited
 	for lines := v.lines; len(lines) > 0 && len(p.placements) < placeBatch; {
 		l := slices.MinFunc(lines, func(a, b *line) int { return a.head.Compare(b.head) })
-		freest := slices.MaxFunc(l.workers, func(a, b *candidate) int { return a.free - b.free })
+		freest := slices.MaxFunc(l.workers, freer)
 		if freest.free > 0 {
 			freest.free--
 			p.placements = append(p.placements, placement{l.head, freest})
