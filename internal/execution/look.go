@@ -1,6 +1,7 @@
 package execution
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -11,7 +12,7 @@ import (
 // enough to cost nothing beside placing it.
 const firstWindow = 20
 
-// fewOffers is up to how many offers are worth a statement each.
+// fewOffers is how many offers a round looks at in detail. If it needs more, another round follows.
 const fewOffers = 10
 
 // view is what a round sees: the lines whose head is due and for which a worker has a free slot.
@@ -95,7 +96,7 @@ type ask struct {
 	head store.Waiting
 }
 
-// asks returns what is due, the longest due first, and whether anything waits.
+// asks returns what is due, and whether anything waits.
 func asks(ctx context.Context, q *store.Queries) (due []ask, waiting bool, err error) {
 	lines, err := q.Lines(ctx)
 	if err != nil {
@@ -191,25 +192,41 @@ func (f *fleet) addEach(ctx context.Context, ids []int64) error {
 	return nil
 }
 
-// addOffers looks for workers that suit the classes which none of the freest suits: the freest of each offer and, where
-// few offers suit, as many of each as one plan may need.
+// addOffers looks for workers that suit the classes which none of the freest suits: for each class among the offers
+// that suit it and have the freest workers.
 func (f *fleet) addOffers(ctx context.Context, asks []ask, window int) error {
-	offers, err := f.q.FreestOfEachOffer(ctx)
+	offers, err := f.q.Offers(ctx)
 	if err != nil {
 		return err
 	}
-	offers = slices.DeleteFunc(offers, func(o store.WorkerRow) bool {
-		return !slices.ContainsFunc(asks, func(a ask) bool { return a.Suits(o) })
-	})
-	if err := f.add(offers, nil); err != nil || len(offers) > fewOffers {
-		return err
-	}
-	for _, o := range offers {
-		if err := f.add(f.q.FreestOf(ctx, o.Offer, window)); err != nil {
+	slices.SortFunc(offers, func(a, b store.WorkerRow) int { return cmp.Compare(b.Slots, a.Slots) })
+	for _, text := range wanted(asks, offers) {
+		if err := f.add(f.q.FreestOf(ctx, text, window)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// wanted chooses the first offers that suit each class, in all about as many as a round looks at.
+func wanted(asks []ask, offers []store.WorkerRow) (texts []string) {
+	each := max(1, fewOffers/len(asks))
+	for _, a := range asks {
+		suit := 0
+		for _, o := range offers {
+			if suit == each {
+				break
+			}
+			if !a.Suits(o) {
+				continue
+			}
+			suit++
+			if !slices.Contains(texts, o.Offer) {
+				texts = append(texts, o.Offer)
+			}
+		}
+	}
+	return texts
 }
 
 // pins returns the workers that classes are pinned to.

@@ -36,8 +36,10 @@ func BenchmarkPlacement(b *testing.B) {
 	}
 }
 
-// turn places and starts one execution, and returns how long placing, starting and ending it took.
-type turn func() (place, start, end time.Duration)
+// costs are what a turn took: looking for a free slot where there is none, placing, starting and ending one execution.
+type costs struct{ full, place, start, end time.Duration }
+
+type turn func() costs
 
 func compare(b *testing.B, empty func(testing.TB) storetest.Database, scene func(*testing.B, storetest.Database, size) turn) {
 	b.Helper()
@@ -46,30 +48,34 @@ func compare(b *testing.B, empty func(testing.TB) storetest.Database, scene func
 		inSmall()
 		inLarge()
 	}
-	var few, many durations
+	var few, many []costs
 	for b.Loop() {
-		few.add(inSmall())
-		many.add(inLarge())
+		few, many = append(few, inSmall()), append(many, inLarge())
 	}
-	b.ReportMetric(median(many.both)/median(few.both), "large/small")
-	b.ReportMetric(median(many.place)/median(few.place), "place-large/small")
-	b.ReportMetric(median(many.start)/median(few.start), "start-large/small")
-	b.ReportMetric(median(many.end)/median(few.end), "end-large/small")
-	b.ReportMetric(median(few.both)/1000, "small-µs")
-	b.ReportMetric(median(many.both)/1000, "large-µs")
+	for name, of := range map[string]func(costs) time.Duration{
+		"":       func(c costs) time.Duration { return c.place + c.start },
+		"full-":  func(c costs) time.Duration { return c.full },
+		"place-": func(c costs) time.Duration { return c.place },
+		"start-": func(c costs) time.Duration { return c.start },
+		"end-":   func(c costs) time.Duration { return c.end },
+	} {
+		inFew, inMany := median(few, of), median(many, of)
+		if inFew == 0 {
+			continue // not part of this scene
+		}
+		b.ReportMetric(float64(inMany)/float64(inFew), name+"large/small")
+		b.ReportMetric(float64(inMany.Microseconds()), name+"large-µs")
+	}
 	b.ReportMetric(0, "ns/op") // of both sizes together, which is no number of anything
 }
 
-type durations struct{ place, start, end, both []time.Duration }
-
-func (d *durations) add(place, start, end time.Duration) {
-	d.place, d.start, d.end = append(d.place, place), append(d.start, start), append(d.end, end)
-	d.both = append(d.both, place+start)
-}
-
-func median(all []time.Duration) float64 {
-	slices.Sort(all)
-	return float64(all[len(all)/2])
+func median(all []costs, of func(costs) time.Duration) time.Duration {
+	var durations []time.Duration
+	for _, c := range all {
+		durations = append(durations, of(c))
+	}
+	slices.Sort(durations)
+	return durations[len(durations)/2]
 }
 
 func busy(b *testing.B, db storetest.Database, n size) turn {
@@ -85,14 +91,15 @@ func busy(b *testing.B, db storetest.Database, n size) turn {
 	for id := range int64(held) {
 		running = append(running, y.row(id+1).Fence())
 	}
-	return func() (place, start, end time.Duration) {
+	return func() (c costs) {
 		y.submit()
-		end = y.took(func(ctx context.Context) error { return y.complete(ctx, running[0]) })
-		place = y.took(y.scheduleOne)
+		c.full = y.took(y.scheduleNone)
+		c.end = y.took(func(ctx context.Context) error { return y.complete(ctx, running[0]) })
+		c.place = y.took(y.scheduleOne)
 		f := y.placed()
-		start = y.took(func(ctx context.Context) error { return y.begin(ctx, f) })
+		c.start = y.took(func(ctx context.Context) error { return y.begin(ctx, f) })
 		running = append(running[1:], f)
-		return place, start, end
+		return c
 	}
 }
 
@@ -105,13 +112,13 @@ func idle(b *testing.B, db storetest.Database, n size) turn {
 	}
 	y.fill(raw, n, templates...)
 	y.analyze(db, raw)
-	return func() (place, start, end time.Duration) {
+	return func() (c costs) {
 		y.submit()
-		place = y.took(y.scheduleOne)
+		c.place = y.took(y.scheduleOne)
 		f := y.placed()
-		start = y.took(func(ctx context.Context) error { return y.begin(ctx, f) })
-		end = y.took(func(ctx context.Context) error { return y.complete(ctx, f) })
-		return place, start, end
+		c.start = y.took(func(ctx context.Context) error { return y.begin(ctx, f) })
+		c.end = y.took(func(ctx context.Context) error { return y.complete(ctx, f) })
+		return c
 	}
 }
 
@@ -178,10 +185,13 @@ func (b *bench) took(call func(context.Context) error) time.Duration {
 	return took
 }
 
-func (b *bench) scheduleOne(ctx context.Context) error {
+func (b *bench) scheduleOne(ctx context.Context) error  { return b.places(ctx, 1) }
+func (b *bench) scheduleNone(ctx context.Context) error { return b.places(ctx, 0) }
+
+func (b *bench) places(ctx context.Context, want int) error {
 	round, err := b.Schedule(ctx, nil)
-	if err == nil && round.Placed != 1 {
-		err = fmt.Errorf("%d were placed", round.Placed)
+	if err == nil && round.Placed != want {
+		err = fmt.Errorf("%d were placed, want %d", round.Placed, want)
 	}
 	return err
 }

@@ -69,7 +69,7 @@ func place(ctx context.Context, q *store.Queries, asks []ask, reach []int64) (Ro
 	}
 	var messages []broker.Message
 	for _, one := range p.placements {
-		ok, err := q.MarkScheduled(ctx, one.execution.ID, one.worker.WorkerRow)
+		attempt, ok, err := q.MarkScheduled(ctx, one.execution.ID, one.worker.WorkerRow)
 		if err != nil {
 			return Round{}, nil, err
 		}
@@ -77,7 +77,7 @@ func place(ctx context.Context, q *store.Queries, asks []ask, reach []int64) (Ro
 			continue
 		}
 		messages = append(messages, scheduled(attune.Fence{
-			ExecutionID: one.execution.ID, Attempt: one.execution.Attempt,
+			ExecutionID: one.execution.ID, Attempt: attempt,
 			WorkerID: one.worker.ID, Incarnation: one.worker.Incarnation,
 		}))
 	}

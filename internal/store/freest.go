@@ -1,6 +1,9 @@
 package store
 
-import "context"
+import (
+	"context"
+	"encoding/json"
+)
 
 // The statements below find workers that may be given something now, each in the order of an index, so that they cost
 // what they return and not what the fleet has. Their conditions are those of the indexes, word for word, which is what
@@ -19,17 +22,30 @@ func (q *Queries) Freest(ctx context.Context, limit int) ([]WorkerRow, error) {
 	return workers, wrap(err, "list the freest workers")
 }
 
-// FreestOfEachOffer returns of each offer that open workers make the freest of them. It jumps from offer to offer.
-func (q *Queries) FreestOfEachOffer(ctx context.Context) ([]WorkerRow, error) {
-	workers, err := collect(ctx, q, scanWorker, `
-		WITH RECURSIVE freest (id) AS (
-			SELECT (SELECT w.id FROM worker w WHERE `+open+` ORDER BY w.offer, w.slots - w.slots_used DESC, w.id LIMIT 1)
+// Offers returns what open workers offer, each offer once, with the slots of the freest that makes it: as workers, of
+// which no more is known. It jumps from offer to offer, and joins nothing, as ofEachClass.
+func (q *Queries) Offers(ctx context.Context) ([]WorkerRow, error) {
+	freest := func(column string) string {
+		return `(SELECT ` + column + ` FROM worker w WHERE ` + open + ` AND w.offer = offer.text
+			ORDER BY w.slots - w.slots_used DESC, w.id LIMIT 1)`
+	}
+	scan := func(row scanner) (w WorkerRow, err error) {
+		var labels, runtimes string
+		if err = row.Scan(&w.Offer, &labels, &runtimes, &w.Slots); err != nil {
+			return w, err
+		}
+		w.Runtimes = named(runtimes)
+		return w, json.Unmarshal([]byte(labels), &w.Labels)
+	}
+	offers, err := collect(ctx, q, scan, `
+		WITH RECURSIVE offer (text) AS (
+			SELECT (SELECT w.offer FROM worker w WHERE `+open+` ORDER BY w.offer LIMIT 1)
 			UNION ALL
-			SELECT (SELECT w.id FROM worker w WHERE `+open+` AND w.offer > last.offer
-				ORDER BY w.offer, w.slots - w.slots_used DESC, w.id LIMIT 1)
-			FROM freest JOIN worker last ON last.id = freest.id)`+
-		workerQuery+`JOIN freest ON freest.id = w.id`)
-	return workers, wrap(err, "list what workers with free slots offer")
+			SELECT (SELECT w.offer FROM worker w WHERE `+open+` AND w.offer > offer.text ORDER BY w.offer LIMIT 1)
+			FROM offer WHERE offer.text IS NOT NULL)
+		SELECT offer.text, `+freest("w.labels")+`, `+freest("w.runtimes")+`, `+freest("w.slots - w.slots_used")+`
+		FROM offer WHERE offer.text IS NOT NULL`)
+	return offers, wrap(err, "list what workers with free slots offer")
 }
 
 // FreestOf returns at most limit of the open workers that make an offer, the freest first.

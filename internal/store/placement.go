@@ -25,8 +25,7 @@ func (q *Queries) LockPlacement(ctx context.Context) (bool, error) {
 func (q *Queries) Unsettled(ctx context.Context) (waiting, sent bool, err error) {
 	err = q.row(ctx, `SELECT
 		(SELECT class_key FROM execution WHERE status = 'requested' ORDER BY class_key LIMIT 1) IS NOT NULL,
-		(SELECT published_at FROM execution WHERE status IN ('scheduled', 'canceling')
-			ORDER BY published_at LIMIT 1) IS NOT NULL`).Scan(&waiting, &sent)
+		(SELECT id FROM execution WHERE status IN ('scheduled', 'canceling') ORDER BY id LIMIT 1) IS NOT NULL`).Scan(&waiting, &sent)
 	return waiting, sent, wrap(err, "look for what is not settled")
 }
 
@@ -37,38 +36,42 @@ func keyOf(text string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// withHeads begins a statement that reads the first in line of each class that waits. It jumps from class to class in
-// the index execution_waiting, so its cost is the number of classes and not the number of executions.
-const withHeads = `
-	WITH RECURSIVE head (id) AS (
-		SELECT (SELECT id FROM execution WHERE status = 'requested' ORDER BY class_key, not_before, id LIMIT 1)
+// ofEachClass begins a statement that looks at each class that waits. It jumps from class to class in the index
+// execution_waiting, so its cost is the number of classes and not the number of executions. It joins nothing:
+// PostgreSQL would rather read a table of some thousand rows for each of a few than look these up.
+const ofEachClass = `
+	WITH RECURSIVE class (key) AS (
+		SELECT (SELECT class_key FROM execution WHERE status = 'requested' ORDER BY class_key LIMIT 1)
 		UNION ALL
-		SELECT (SELECT n.id FROM execution n WHERE n.status = 'requested' AND n.class_key > e.class_key
-			ORDER BY n.class_key, n.not_before, n.id LIMIT 1)
-		FROM head JOIN execution e ON e.id = head.id)`
+		SELECT (SELECT e.class_key FROM execution e WHERE e.status = 'requested' AND e.class_key > class.key
+			ORDER BY e.class_key LIMIT 1)
+		FROM class WHERE class.key IS NOT NULL)`
 
 // Line is the executions of one class that wait.
 type Line struct {
 	Class string
-	Due   bool    // its head may be placed now
 	Head  Waiting // who waits longest
+	Due   bool    // it may be placed now
 }
 
-// Lines returns what waits, due or not, by class; the longest due first.
+// Lines returns what waits, due or not, by class.
 func (q *Queries) Lines(ctx context.Context) ([]Line, error) {
-	scan := func(row scanner) (l Line, err error) {
-		return l, row.Scan(&l.Class, &l.Due, &l.Head.ID, &l.Head.Attempt, &l.Head.NotBefore)
+	head := func(column string) string {
+		return `(SELECT ` + column + ` FROM execution e WHERE e.status = 'requested' AND e.class_key = class.key
+			ORDER BY e.not_before, e.id LIMIT 1)`
 	}
-	lines, err := collect(ctx, q, scan, withHeads+`
-		SELECT e.class, e.not_before <= {now}, e.id, e.attempt, e.not_before
-		FROM head JOIN execution e ON e.id = head.id ORDER BY e.not_before, e.id`)
+	scan := func(row scanner) (l Line, err error) {
+		return l, row.Scan(&l.Class, &l.Head.ID, &l.Head.NotBefore, &l.Due)
+	}
+	lines, err := collect(ctx, q, scan, ofEachClass+`
+		SELECT `+head("e.class")+`, `+head("e.id")+`, `+head("e.not_before")+`, `+head("e.not_before <= {now}")+`
+		FROM class WHERE class.key IS NOT NULL`)
 	return lines, wrap(err, "list what waits")
 }
 
 // Waiting is an execution that is to be placed.
 type Waiting struct {
 	ID        int64
-	Attempt   int
 	NotBefore int64 // microseconds
 }
 
@@ -80,10 +83,10 @@ func (w Waiting) Compare(other Waiting) int {
 // Due returns the heads of one class's line: at most limit executions, the longest due first.
 func (q *Queries) Due(ctx context.Context, class string, limit int) ([]Waiting, error) {
 	scan := func(row scanner) (w Waiting, err error) {
-		return w, row.Scan(&w.ID, &w.Attempt, &w.NotBefore)
+		return w, row.Scan(&w.ID, &w.NotBefore)
 	}
 	due, err := collect(ctx, q, scan, `
-		SELECT id, attempt, not_before FROM execution
+		SELECT id, not_before FROM execution
 		WHERE status = 'requested' AND class_key = $1 AND not_before <= {now}
 		ORDER BY not_before, id LIMIT $2`, keyOf(class), limit)
 	return due, wrap(err, "list the head of class %s", class)
@@ -92,11 +95,11 @@ func (q *Queries) Due(ctx context.Context, class string, limit int) ([]Waiting, 
 // NextDue returns how long it is until an execution that waits for its time is due, and false if there is none.
 func (q *Queries) NextDue(ctx context.Context) (time.Duration, bool, error) {
 	var us sql.NullInt64
-	err := q.row(ctx, withHeads+`
-		SELECT min((SELECT n.not_before FROM execution n
-			WHERE n.status = 'requested' AND n.class_key = e.class_key AND n.not_before > {now}
-			ORDER BY n.not_before LIMIT 1)) - {now}
-		FROM head JOIN execution e ON e.id = head.id`).Scan(&us)
+	err := q.row(ctx, ofEachClass+`
+		SELECT min((SELECT e.not_before FROM execution e
+			WHERE e.status = 'requested' AND e.class_key = class.key AND e.not_before > {now}
+			ORDER BY e.not_before LIMIT 1)) - {now}
+		FROM class WHERE class.key IS NOT NULL`).Scan(&us)
 	return time.Duration(us.Int64) * time.Microsecond, us.Valid, wrap(err, "look up the next retry")
 }
 
@@ -115,7 +118,7 @@ func (q *Queries) InClass(ctx context.Context, class string, limit int) ([]int64
 func (q *Queries) Unclaimed(ctx context.Context, age time.Duration, limit int) ([]ExecutionRow, error) {
 	rows, err := collect(ctx, q, scanExecution, `SELECT `+executionColumns+` FROM execution
 		WHERE status = 'scheduled' AND status IN ('scheduled', 'canceling') AND scheduled_at < {now} - $1
-		ORDER BY published_at LIMIT $2`, age.Microseconds(), limit)
+		ORDER BY id LIMIT $2`, age.Microseconds(), limit)
 	return rows, wrap(err, "list what was not claimed")
 }
 
@@ -124,7 +127,7 @@ func (q *Queries) Outlived(ctx context.Context, limit int) ([]ExecutionRow, erro
 	rows, err := collect(ctx, q, scanExecution, `SELECT `+executionColumns+` FROM execution e
 		WHERE status = 'scheduled' AND status IN ('scheduled', 'canceling')
 			AND NOT EXISTS (SELECT 1 FROM worker w WHERE w.id = e.worker_id AND w.incarnation = e.incarnation)
-		ORDER BY published_at LIMIT $1`, limit)
+		ORDER BY id LIMIT $1`, limit)
 	return rows, wrap(err, "list what was placed on workers that have ended")
 }
 
@@ -134,7 +137,7 @@ func (q *Queries) TakeUnpublished(ctx context.Context, age time.Duration, limit 
 	rows, err := collect(ctx, q, scanExecution, `
 		UPDATE execution SET published_at = {now}
 		WHERE id IN (SELECT id FROM execution WHERE status IN ('scheduled', 'canceling') AND published_at < {now} - $1
-			ORDER BY published_at LIMIT $2 {skip locked})
+			ORDER BY id LIMIT $2 {skip locked})
 		RETURNING `+executionColumns, age.Microseconds(), limit)
 	return rows, wrap(err, "take the executions to publish again")
 }

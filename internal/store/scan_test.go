@@ -153,14 +153,14 @@ func chores(t *testing.T, s *store.Store) {
 	if workers, err := s.Read().Freest(ctx, 3); err != nil || len(workers) != 3 {
 		t.Errorf("%v %v", workers, err)
 	}
-	offers, err := s.Read().FreestOfEachOffer(ctx)
+	offers, err := s.Read().Offers(ctx)
 	if err != nil || len(offers) != 1 {
 		t.Errorf("%v %v", offers, err)
 	}
 	if workers, err := s.Read().FreestOf(ctx, offers[0].Offer, 3); err != nil || len(workers) != 3 {
 		t.Errorf("%v %v", workers, err)
 	}
-	if workers, err := s.Read().Willing(ctx, offers[0].ID); err != nil || len(workers) != 1 {
+	if workers, err := s.Read().Willing(ctx, 1); err != nil || len(workers) != 1 {
 		t.Errorf("%v %v", workers, err)
 	}
 	if waiting, sent, err := s.Read().Unsettled(ctx); err != nil || !waiting || sent {

@@ -325,7 +325,7 @@ func TestAnyTextEndsAnExecution(t *testing.T) {
 		id := insert(t, s, action)
 		fence := attune.Fence{ExecutionID: id, Attempt: 1, WorkerID: worker.ID, Incarnation: worker.Incarnation}
 		storetest.Write(t, s, func(ctx context.Context, q *store.Queries) error {
-			if _, err := q.MarkScheduled(ctx, id, worker); err != nil {
+			if _, _, err := q.MarkScheduled(ctx, id, worker); err != nil {
 				return err
 			}
 			if _, _, err := q.MarkRunning(ctx, fence); err != nil {

@@ -13,14 +13,21 @@ import (
 
 // The statements below change a status. Each names the status that it starts from and, once a worker has the
 // execution, the fence; each returns whether the row was as named. Only package execution calls them.
+//
+// The row is found by its id. PostgreSQL would also read the whole of a partial index, if it once was empty when it
+// planned: status || '' is no condition of any index.
 
-// MarkScheduled places a requested execution on a worker.
-func (q *Queries) MarkScheduled(ctx context.Context, id int64, w WorkerRow) (bool, error) {
-	n, err := q.exec(ctx, `
+// MarkScheduled places a requested execution on a worker, and returns which attempt that is.
+func (q *Queries) MarkScheduled(ctx context.Context, id int64, w WorkerRow) (attempt int, ok bool, err error) {
+	err = q.row(ctx, `
 		UPDATE execution SET status = 'scheduled', worker_id = $2, worker_name = $3, incarnation = $4,
 			scheduled_at = {now}, published_at = {now}
-		WHERE id = $1 AND status = 'requested'`, id, w.ID, w.Name, w.Incarnation)
-	return n > 0, wrap(err, "schedule execution %d", id)
+		WHERE id = $1 AND status || '' = 'requested'
+		RETURNING attempt`, id, w.ID, w.Name, w.Incarnation).Scan(&attempt)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, false, nil
+	}
+	return attempt, err == nil, wrap(err, "schedule execution %d", id)
 }
 
 // Claimed is what a claim has made of an execution.
@@ -33,7 +40,7 @@ type Claimed struct {
 func (q *Queries) MarkRunning(ctx context.Context, f attune.Fence) (c Claimed, ok bool, err error) {
 	row := q.row(ctx, `
 		UPDATE execution SET status = 'running', started_at = {now}
-		WHERE id = $1 AND status = 'scheduled' AND attempt = $2 AND worker_id = $3 AND incarnation = $4
+		WHERE id = $1 AND status || '' = 'scheduled' AND attempt = $2 AND worker_id = $3 AND incarnation = $4
 		RETURNING `+executionColumns+`, (SELECT w.passed_over FROM worker w WHERE w.id = execution.worker_id)`,
 		f.ExecutionID, f.Attempt, f.WorkerID, f.Incarnation)
 	var passedOver sql.NullBool
@@ -50,7 +57,7 @@ func (q *Queries) MarkReleased(ctx context.Context, f attune.Fence) (bool, error
 	n, err := q.exec(ctx, `
 		UPDATE execution SET status = 'requested', worker_id = NULL, worker_name = NULL, incarnation = NULL,
 			scheduled_at = NULL, published_at = {now}
-		WHERE id = $1 AND status = 'scheduled' AND attempt = $2 AND worker_id = $3 AND incarnation = $4`,
+		WHERE id = $1 AND status || '' = 'scheduled' AND attempt = $2 AND worker_id = $3 AND incarnation = $4`,
 		f.ExecutionID, f.Attempt, f.WorkerID, f.Incarnation)
 	return n > 0, wrap(err, "release execution %d", f.ExecutionID)
 }
@@ -70,6 +77,7 @@ func (q *Queries) MarkFinished(ctx context.Context, f attune.Fence, from attune.
 		UPDATE execution SET status = $6, finished_at = `+endedAgo("$18")+`, exit_code = $7, signal = $8, error_kind = $9,
 			error_message = $10, stdout_bytes = $11, stdout_dropped = $12, stderr_bytes = $13, stderr_dropped = $14,
 			cpu_ms = $15, max_rss_bytes = $16, result = $17
+<<<<<<< HEAD
 		WHERE id = $1 AND attempt = $2 AND worker_id = $3 AND incarnation = $4 AND status = $5
 		RETURNING action_ref, worker_name, {now}`,
 		f.ExecutionID, f.Attempt, f.WorkerID, f.Incarnation, string(from), string(o.Status), o.ExitCode, o.Signal,
@@ -98,7 +106,7 @@ func (q *Queries) MarkRetried(ctx context.Context, f attune.Fence, o attune.Outc
 		SELECT id, attempt, $5, worker_id, worker_name, incarnation, scheduled_at, started_at, `+endedAgo("$16")+`,
 			$6, $7, $8, $9, $10, $11, $12, $13, $14, $15
 		FROM execution
-		WHERE id = $1 AND attempt = $2 AND worker_id = $3 AND incarnation = $4 AND status = 'running'`,
+		WHERE id = $1 AND attempt = $2 AND worker_id = $3 AND incarnation = $4 AND status || '' = 'running'`,
 		f.ExecutionID, f.Attempt, f.WorkerID, f.Incarnation, string(o.Status), o.ExitCode, o.Signal, kind, message,
 		o.Stdout.Bytes, o.Stdout.DroppedBytes, o.Stderr.Bytes, o.Stderr.DroppedBytes,
 		o.Resources.CPUMillis, o.Resources.MaxRSSBytes, o.Age.Microseconds())
@@ -108,7 +116,7 @@ func (q *Queries) MarkRetried(ctx context.Context, f attune.Fence, o attune.Outc
 	n, err := q.exec(ctx, `
 		UPDATE execution SET status = 'requested', attempt = attempt + 1, not_before = {now} + $5, published_at = {now},
 			worker_id = NULL, worker_name = NULL, incarnation = NULL, scheduled_at = NULL, started_at = NULL
-		WHERE id = $1 AND attempt = $2 AND worker_id = $3 AND incarnation = $4 AND status = 'running'`,
+		WHERE id = $1 AND attempt = $2 AND worker_id = $3 AND incarnation = $4 AND status || '' = 'running'`,
 		f.ExecutionID, f.Attempt, f.WorkerID, f.Incarnation, delay.Microseconds())
 	return n > 0, wrap(err, "retry execution %d", f.ExecutionID)
 }
@@ -116,7 +124,7 @@ func (q *Queries) MarkRetried(ctx context.Context, f attune.Fence, o attune.Outc
 // MarkCanceling asks the worker of a running execution to end it.
 func (q *Queries) MarkCanceling(ctx context.Context, id int64, by string) (bool, error) {
 	n, err := q.exec(ctx, `UPDATE execution SET status = 'canceling', cancelled_by = $2, published_at = {now}
-		WHERE id = $1 AND status = 'running'`, id, clean(by))
+		WHERE id = $1 AND status || '' = 'running'`, id, clean(by))
 	return n > 0, wrap(err, "cancel execution %d", id)
 }
 
@@ -124,7 +132,7 @@ func (q *Queries) MarkCanceling(ctx context.Context, id int64, by string) (bool,
 func (q *Queries) MarkEnded(ctx context.Context, id int64, from, to attune.Status, by string, why attune.Failure) (bool, error) {
 	n, err := q.exec(ctx, `
 		UPDATE execution SET status = $3, finished_at = {now}, cancelled_by = NULLIF($4, ''), error_kind = $5, error_message = $6
-		WHERE id = $1 AND status = $2 AND status IN ('requested', 'scheduled')`,
+		WHERE id = $1 AND status || '' = $2 AND status || '' IN ('requested', 'scheduled')`,
 		id, string(from), string(to), clean(by), string(why.Kind), clean(why.Message))
 	return n > 0, wrap(err, "end execution %d", id)
 }

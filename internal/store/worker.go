@@ -110,6 +110,14 @@ func runtimeNames(runtimes []attune.Runtime) string {
 	return strings.Join(names, " ")
 }
 
+// named returns the runtimes that column runtimes names.
+func named(names string) (runtimes []attune.Runtime) {
+	for name := range strings.FieldsSeq(names) {
+		runtimes = append(runtimes, attune.Runtime{Name: name})
+	}
+	return runtimes
+}
+
 // Pulse is the answer to a heartbeat.
 type Pulse struct {
 	Status attune.WorkerStatus
@@ -191,9 +199,7 @@ func scanWorker(row scanner) (w WorkerRow, err error) {
 	if err != nil {
 		return w, err
 	}
-	for name := range strings.FieldsSeq(runtimes) {
-		w.Runtimes = append(w.Runtimes, attune.Runtime{Name: name})
-	}
+	w.Runtimes = named(runtimes)
 	w.Status, w.LastHeartbeat, w.Lease = attune.WorkerStatus(status), fromMicros(heartbeat), time.Duration(lease)*time.Microsecond
 	return w, json.Unmarshal([]byte(labels), &w.Labels)
 }

@@ -114,7 +114,7 @@ CREATE TABLE execution (
 CREATE INDEX execution_waiting ON execution (class_key, not_before, id) WHERE status = 'requested';
 CREATE INDEX execution_held ON execution (worker_id, status) WHERE status IN ('scheduled', 'running', 'canceling');
 -- What is on its way to a worker or being cancelled, which is all that the sweep looks at.
-CREATE INDEX execution_sent ON execution (published_at) WHERE status IN ('scheduled', 'canceling');
+CREATE INDEX execution_sent ON execution (id) WHERE status IN ('scheduled', 'canceling');
 CREATE INDEX execution_by_status ON execution (status, id);
 CREATE INDEX execution_by_action ON execution (action_ref, id);
 CREATE INDEX execution_by_definition ON execution (action_id);
