@@ -6,6 +6,8 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"encoding/hex"
+	"fmt"
+	"strings"
 	"time"
 )
 
@@ -54,17 +56,24 @@ type Line struct {
 	Due   bool    // it may be placed now
 }
 
-// Lines returns what waits, due or not, by class.
+// Lines returns what waits, due or not, by class. Each head is read as one text: a subquery for each column would look
+// it up as often.
 func (q *Queries) Lines(ctx context.Context) ([]Line, error) {
-	head := func(column string) string {
-		return `(SELECT ` + column + ` FROM execution e WHERE e.status = 'requested' AND e.class_key = class.key
-			ORDER BY e.not_before, e.id LIMIT 1)`
-	}
 	scan := func(row scanner) (l Line, err error) {
-		return l, row.Scan(&l.Class, &l.Head.ID, &l.Head.NotBefore, &l.Due)
+		var head string
+		var now int64
+		if err = row.Scan(&head, &now); err != nil {
+			return l, err
+		}
+		if _, err = fmt.Sscan(head, &l.Head.NotBefore, &l.Head.ID); err != nil {
+			return l, err
+		}
+		l.Class, l.Due = strings.SplitN(head, " ", 3)[2], l.Head.NotBefore <= now
+		return l, nil
 	}
 	lines, err := collect(ctx, q, scan, ofEachClass+`
-		SELECT `+head("e.class")+`, `+head("e.id")+`, `+head("e.not_before")+`, `+head("e.not_before <= {now}")+`
+		SELECT (SELECT e.not_before || ' ' || e.id || ' ' || e.class FROM execution e
+			WHERE e.status = 'requested' AND e.class_key = class.key ORDER BY e.not_before, e.id LIMIT 1), {now}
 		FROM class WHERE class.key IS NOT NULL`)
 	return lines, wrap(err, "list what waits")
 }
