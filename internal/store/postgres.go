@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -57,7 +58,7 @@ func postgresAway(err error) bool {
 		switch e.Code[:2] {
 		case "08", "53", "57", "58": // connection, resources, operator intervention, system
 			return e.Code != "08P01" // protocol_violation is about what was sent
-		case "28", "3D": // somebody changes the password, or the database
+		case "28", "3D", "42": // somebody changes the password, the database, or what is granted and defined in it
 			return true
 		}
 		// idle_in_transaction_session_timeout, read_only_sql_transaction (a standby)
@@ -82,7 +83,7 @@ func postgresLocked(err error) bool {
 func postgresMisconfigured(err error) bool {
 	var e *pgconn.PgError
 	if errors.As(err, &e) {
-		return e.Code[:2] == "28" || e.Code[:2] == "3D"
+		return slices.Contains([]string{"28", "3D", "42"}, e.Code[:2])
 	}
 	// pgconn has no value for it (pgconn.go, connectOne).
 	return err != nil && strings.Contains(err.Error(), "server refused TLS connection")

@@ -77,8 +77,7 @@ func (q *Queries) MarkFinished(ctx context.Context, f attune.Fence, from attune.
 		UPDATE execution SET status = $6, finished_at = `+endedAgo("$18")+`, exit_code = $7, signal = $8, error_kind = $9,
 			error_message = $10, stdout_bytes = $11, stdout_dropped = $12, stderr_bytes = $13, stderr_dropped = $14,
 			cpu_ms = $15, max_rss_bytes = $16, result = $17
-<<<<<<< HEAD
-		WHERE id = $1 AND attempt = $2 AND worker_id = $3 AND incarnation = $4 AND status = $5
+		WHERE id = $1 AND attempt = $2 AND worker_id = $3 AND incarnation = $4 AND status || '' = $5
 		RETURNING action_ref, worker_name, {now}`,
 		f.ExecutionID, f.Attempt, f.WorkerID, f.Incarnation, string(from), string(o.Status), o.ExitCode, o.Signal,
 		kind, message, o.Stdout.Bytes, o.Stdout.DroppedBytes, o.Stderr.Bytes, o.Stderr.DroppedBytes,
