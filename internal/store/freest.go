@@ -3,11 +3,13 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"strconv"
 )
 
 // The statements below find workers that may be given something now, each in the order of an index, so that they cost
 // what they return and not what the fleet has. Their conditions are those of the indexes, word for word, which is what
-// SQLite asks for. Of the runtimes they return the names alone.
+// SQLite asks for. Of the runtimes they return the names alone. Limits are few and stand in the text: for a parameter
+// PostgreSQL would plan each time anew, which costs it more than to run the statement.
 
 // willing is a worker that has a free slot and may use it.
 const willing = `w.status = 'active' AND NOT w.passed_over AND w.slots_used < w.slots`
@@ -18,7 +20,7 @@ const open = willing + ` AND NOT w.exclusive`
 // Freest returns at most limit of the open workers, the freest first.
 func (q *Queries) Freest(ctx context.Context, limit int) ([]WorkerRow, error) {
 	workers, err := collect(ctx, q, scanWorker,
-		workerQuery+`WHERE `+open+` ORDER BY w.slots - w.slots_used DESC, w.id LIMIT $1`, limit)
+		workerQuery+`WHERE `+open+` ORDER BY w.slots - w.slots_used DESC, w.id LIMIT `+strconv.Itoa(limit))
 	return workers, wrap(err, "list the freest workers")
 }
 
@@ -51,7 +53,7 @@ func (q *Queries) Offers(ctx context.Context) ([]WorkerRow, error) {
 // FreestOf returns at most limit of the open workers that make an offer, the freest first.
 func (q *Queries) FreestOf(ctx context.Context, offer string, limit int) ([]WorkerRow, error) {
 	workers, err := collect(ctx, q, scanWorker,
-		workerQuery+`WHERE `+open+` AND w.offer = $1 ORDER BY w.slots - w.slots_used DESC, w.id LIMIT $2`, offer, limit)
+		workerQuery+`WHERE `+open+` AND w.offer = $1 ORDER BY w.slots - w.slots_used DESC, w.id LIMIT `+strconv.Itoa(limit), offer)
 	return workers, wrap(err, "list the freest workers of an offer")
 }
 

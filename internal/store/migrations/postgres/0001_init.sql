@@ -110,6 +110,11 @@ CREATE TABLE execution (
     env             BYTEA NOT NULL,
     context         BYTEA NOT NULL,
     result          BYTEA
+) WITH (
+    -- What was placed leaves dead entries at the head of its class in execution_waiting, which every look passes until
+    -- they are vacuumed away: by default only when a fifth of all rows have changed.
+    autovacuum_vacuum_scale_factor = 0.02,
+    autovacuum_analyze_scale_factor = 0.02
 );
 CREATE INDEX execution_waiting ON execution (class_key, not_before, id) WHERE status = 'requested';
 CREATE INDEX execution_held ON execution (worker_id, status) WHERE status IN ('scheduled', 'running', 'canceling');
