@@ -6,7 +6,7 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"encoding/hex"
-	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -65,11 +65,14 @@ func (q *Queries) Lines(ctx context.Context) ([]Line, error) {
 		if err = row.Scan(&head, &now); err != nil {
 			return l, err
 		}
-		if _, err = fmt.Sscan(head, &l.Head.NotBefore, &l.Head.ID); err != nil {
+		since, rest, _ := strings.Cut(head, " ")
+		id, class, _ := strings.Cut(rest, " ")
+		if l.Head.NotBefore, err = strconv.ParseInt(since, 10, 64); err != nil {
 			return l, err
 		}
-		l.Class, l.Due = strings.SplitN(head, " ", 3)[2], l.Head.NotBefore <= now
-		return l, nil
+		l.Class, l.Due = class, l.Head.NotBefore <= now
+		l.Head.ID, err = strconv.ParseInt(id, 10, 64)
+		return l, err
 	}
 	lines, err := collect(ctx, q, scan, ofEachClass+`
 		SELECT (SELECT e.not_before || ' ' || e.id || ' ' || e.class FROM execution e
