@@ -11,7 +11,6 @@ import (
 // thing that a broker may do. It declares them again, takes what was dispatched meanwhile, and can be told to cancel.
 func TestWorkerLosesItsQueues(t *testing.T) {
 	t.Parallel()
-	all := newWired(t, "ATTUNE__WORKER__MAX_CONCURRENT_TASKS=4")
 	for name, fault := range map[string]struct {
 		strike func(w *wired, queue string)
 		logged string // by the worker, for each queue
@@ -27,7 +26,9 @@ func TestWorkerLosesItsQueues(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := all.in(t)
+			t.Parallel()
+			// Each has a system of its own: a worker that loses a queue again soon after says so later.
+			w := newWired(t, "ATTUNE__WORKER__MAX_CONCURRENT_TASKS=4")
 			file, mark, hold := w.hand(name), newMark(), w.hand(name+" hold")
 			lost, again := w.logged(fault.logged), w.logged("has its queue again")
 			runs := w.submit(w.Client, noting(file, untilHeld, map[string]string{"hold": hold}))
