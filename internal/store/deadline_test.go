@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/url"
+	"sync"
 	"testing"
 	"time"
 
@@ -94,4 +95,30 @@ func as(t *testing.T, database, user string) string {
 	}
 	u.User = url.User(user)
 	return u.String()
+}
+
+// After a restart of the server every connection that is kept is dead, and nobody must learn of it.
+func TestDeadConnectionsCostNoTransaction(t *testing.T) {
+	t.Parallel()
+	db := storetest.Postgres(t)
+	db.URL += "&application_name=" + db.Schema
+	s, ctx := db.Open(t), context.Background()
+	admin := db.Raw(t)
+	for range 5 {
+		var together sync.WaitGroup // as many connections as the pool has
+		for range 6 {
+			together.Go(func() {
+				if err := s.Write(ctx, func(q *store.Queries) error { _, err := q.Now(ctx); return err }); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		together.Wait()
+		const end = `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+			WHERE application_name = $1 AND pid <> pg_backend_pid()`
+		var ended int
+		if err := admin.QueryRow(end, db.Schema).Scan(&ended); err != nil || ended == 0 {
+			t.Fatal(ended, err)
+		}
+	}
 }

@@ -15,6 +15,7 @@ type dialect struct {
 	driverPrepares bool                   // the driver prepares each statement once by itself, on each connection
 	away           func(error) bool       // it could not be had in time, or its disk is full or failing; later it may succeed
 	locked         func(error) bool       // of that: a row could not be had in time, all else can
+	dropped        func(error) bool       // of that: the connection has ended, and another one may do
 	misconfigured  func(error) bool       // nobody of that name, password, database or protocol may come in there
 	again          func(error) bool       // the transaction lost against another one: done again at once, it may succeed
 	tryLock        func(key int64) string // tells whether the transaction gets an advisory lock; nil: it always does

@@ -33,6 +33,7 @@ var postgresDialect = dialect{
 	remote:         true,
 	driverPrepares: true,
 	away:           postgresAway,
+	dropped:        postgresDropped,
 	locked:         postgresLocked,
 	misconfigured:  postgresMisconfigured,
 	again:          postgresAgain,
@@ -77,6 +78,13 @@ const lockNotAvailable = "55P03"
 func postgresLocked(err error) bool {
 	var e *pgconn.PgError
 	return errors.As(err, &e) && e.Code == lockNotAvailable
+}
+
+// postgresDropped tells of a connection that was there and is not any more: database/sql does not see it in what pgx
+// says of a BEGIN.
+func postgresDropped(err error) bool {
+	var connect *pgconn.ConnectError
+	return postgresAway(err) && !errors.As(err, &connect)
 }
 
 // postgresMisconfigured tells of a server that has answered and lets nobody in this way, however often one asks.

@@ -35,6 +35,7 @@ var sqliteDialect = dialect{
 		}
 		return false
 	},
+	dropped:       func(error) bool { return false },
 	locked:        func(error) bool { return false },
 	misconfigured: func(error) bool { return false },
 	again:         func(error) bool { return false },

@@ -136,9 +136,9 @@ func (s *Store) transaction(ctx context.Context, do func(*Queries) error) error 
 	deadline := s.dialect.deadline(s.patience)
 	ctx, cancel := until(ctx, deadline)
 	defer cancel()
-	tx, err := s.write.pool.BeginTx(ctx, nil)
+	tx, err := s.begin(ctx)
 	if err != nil {
-		return classify(s.dialect, fmt.Errorf("begin transaction: %w", err))
+		return err
 	}
 	defer func() { _ = tx.Rollback() }() // after a commit there is nothing left to roll back
 	if err := do(&Queries{statements: s.write, tx: tx, dialect: s.dialect, deadline: deadline}); err != nil {
@@ -148,6 +148,20 @@ func (s *Store) transaction(ctx context.Context, do func(*Queries) error) error 
 		return classify(s.dialect, fmt.Errorf("commit: %w", err))
 	}
 	return nil
+}
+
+// begin begins a transaction. A connection that has died meanwhile is found out by that, and nothing is lost with it:
+// each of them is tried, so that a server's restart costs nobody an error who comes after it.
+func (s *Store) begin(ctx context.Context) (*sql.Tx, error) {
+	for kept := s.write.pool.Stats().OpenConnections; ; kept-- {
+		tx, err := s.write.pool.BeginTx(ctx, nil)
+		if err == nil {
+			return tx, nil
+		}
+		if kept <= 0 || ctx.Err() != nil || !s.dialect.dropped(err) {
+			return nil, classify(s.dialect, fmt.Errorf("begin transaction: %w", err))
+		}
+	}
 }
 
 // ErrUnavailable is wrapped by errors that say nothing of the input: the database was busy for too long, can't be
