@@ -32,7 +32,7 @@ func (b *Broker) Consume(ctx context.Context, s broker.Subscription, handle brok
 			return fmt.Errorf("consume %q: %w", s.Queue, fatal)
 		}
 		c.report(ctx, err)
-		retry.pause(ctx, began)
+		retry.pause(ctx, began, err)
 	}
 	return nil
 }

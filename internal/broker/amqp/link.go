@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	rabbit "github.com/rabbitmq/amqp091-go"
@@ -36,10 +37,21 @@ type connection struct {
 // limit bounds what call waits for the server: when time is up the connection is dropped, and with it all calls. The
 // library's calls know no context, and a server may be frozen.
 func (c *connection) limit(timeout time.Duration, call func() error) error {
-	timer := time.AfterFunc(timeout, func() { _ = c.socket.Close() })
+	var hung atomic.Bool
+	timer := time.AfterFunc(timeout, func() {
+		hung.Store(true)
+		_ = c.socket.Close()
+	})
 	defer timer.Stop()
-	return call()
+	err := call()
+	if err != nil && hung.Load() {
+		return fmt.Errorf("%w: %w", errHung, err)
+	}
+	return err
 }
+
+// errHung says that the server did not answer a call in time.
+var errHung = errors.New("RabbitMQ does not answer")
 
 func (c *connection) close() {
 	_ = c.limit(closeTimeout, c.Close) // it is given up whatever the server answers
@@ -90,7 +102,7 @@ func (b *Broker) keep(ctx context.Context, l link) {
 		if ctx.Err() == nil {
 			tell(away, err)
 		}
-		retry.pause(ctx, began)
+		retry.pause(ctx, began, nil) // also after a call that hung: all that is published waits for it
 	}
 }
 
@@ -169,20 +181,38 @@ const (
 	longestPause = 10 * time.Second
 )
 
-// backoff spaces attempts: twice as far each time, with jitter, so that a thousand workers do not come back at once.
-type backoff struct{ attempts int }
+// Pauses after calls that hung, more than once in a row: each costs all that share the connection their own, so one
+// queue that RabbitMQ has lost its way with must not do so often. Its worker reads rows meanwhile.
+const (
+	firstHungPause   = 30 * time.Second
+	longestHungPause = 5 * time.Minute
+)
 
-// pause waits before the next attempt, or until ctx ends. What began long ago worked, and counts as no failure.
-func (b *backoff) pause(ctx context.Context, began time.Time) {
-	if time.Since(began) > longestPause+dialTimeout {
-		b.attempts = 0
-	}
-	wait := min(firstPause<<min(b.attempts, 10), longestPause)
-	b.attempts++
+// backoff spaces attempts: twice as far each time, with jitter, so that a thousand workers do not come back at once.
+type backoff struct{ attempts, hung int }
+
+// pause waits before the next attempt, or until ctx ends. The last one ended with err.
+func (b *backoff) pause(ctx context.Context, began time.Time, err error) {
+	wait := b.next(time.Since(began), err)
 	timer := time.NewTimer(wait/2 + rand.N(wait/2))
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
 	}
+}
+
+// next is how long to wait after an attempt that took so long and ended with err. One that took long worked, and counts
+// as no failure, unless it hung.
+func (b *backoff) next(took time.Duration, err error) time.Duration {
+	if !errors.Is(err, errHung) {
+		b.hung = 0
+	} else if b.hung++; b.hung > 1 {
+		return min(firstHungPause<<min(b.hung-2, 10), longestHungPause)
+	}
+	if took > longestPause+dialTimeout {
+		b.attempts = 0
+	}
+	b.attempts++
+	return min(firstPause<<min(b.attempts-1, 10), longestPause)
 }
