@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -18,17 +19,24 @@ import (
 // startTime bounds how long a server may take until it answers, and to end.
 const startTime = 90 * time.Second
 
+// Ports that servers get are below those that Linux gives to connections (ip_local_port_range begins at 32768): one of
+// those may be taken by anybody between the look and the server's own start.
+const (
+	firstPort = 20000
+	lastPort  = 32000
+)
+
 // FreePort returns a loopback port that nobody listens on at the moment.
 func FreePort() (int, error) {
-	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
+	var err error
+	for range 100 {
+		port := firstPort + rand.N(lastPort-firstPort)
+		var l net.Listener
+		if l, err = (&net.ListenConfig{}).Listen(context.Background(), "tcp", address(port)); err == nil {
+			return port, l.Close()
+		}
 	}
-	address, ok := l.Addr().(*net.TCPAddr)
-	if !ok {
-		return 0, errors.Join(fmt.Errorf("not a TCP address: %v", l.Addr()), l.Close())
-	}
-	return address.Port, l.Close()
+	return 0, fmt.Errorf("find a free port: %w", err)
 }
 
 // child is a server's process.
