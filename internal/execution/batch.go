@@ -36,6 +36,10 @@ type call[I, O any] struct {
 
 // do makes a call. If ctx ends before its transaction does, the call may have been made or not.
 func (b *batch[I, O]) do(ctx context.Context, in I) (O, error) {
+	var none O
+	if ctx.Err() != nil {
+		return none, context.Cause(ctx)
+	}
 	c := &call[I, O]{in: in, done: make(chan struct{})}
 	if b.join(c) {
 		go b.run(context.WithoutCancel(ctx)) // as long as others wait: its own call may be long over
@@ -44,7 +48,6 @@ func (b *batch[I, O]) do(ctx context.Context, in I) (O, error) {
 	case <-c.done:
 		return c.out, c.err
 	case <-ctx.Done():
-		var none O
 		return none, context.Cause(ctx)
 	}
 }
