@@ -87,15 +87,14 @@ func TestDatabaseIsAway(t *testing.T) {
 	t.Parallel()
 	h, postgres, _ := newOutage(t, "ATTUNE__WORKER__HEARTBEAT_INTERVAL=20") // longer than this takes: the lease holds
 	s := h.up()
-	first, second := h.hand("first"), h.hand("second")
+	first, second, began := h.hand("first"), h.hand("second"), h.hand("began")
 	ids := []int64{
-		h.submit(s.Client, script(untilHeld, map[string]string{"hold": first})),
-		h.submit(s.Client, script(untilHeld, map[string]string{"hold": second})),
+		h.submit(s.Client, noting(began, untilHeld, map[string]string{"hold": first})),
+		h.submit(s.Client, noting(began, untilHeld, map[string]string{"hold": second})),
 	}
-	for _, id := range ids {
-		h.becomes(s.Client, id, attune.StatusRunning)
-	}
-	postgres.Kill() // maybe before the worker has fetched the script
+	// Before that, the worker may still have to fetch the script.
+	h.eventually("both have begun", func() bool { return len(strings.Fields(h.noted(began))) == len(ids) })
+	postgres.Kill()
 	h.touch(first)
 	h.eventually("the first result is spooled", func() bool { return h.spooled("w") == 1 })
 	h.touch(second)
