@@ -27,7 +27,7 @@ type Postgres struct {
 }
 
 // StartPostgres makes a database cluster in a new temporary directory and serves it. It is for tests: durable lets it
-// wait for the disk at each commit as a real one does, else it is fast and a crash of the machine loses it.
+// wait for the disk at each commit as a real one does, else it is fast, and only a crash of the machine loses anything.
 func StartPostgres(durable bool) (p *Postgres, err error) {
 	initdb, err := find("initdb", "/usr/lib/postgresql/*/bin/initdb")
 	if err != nil {
@@ -57,7 +57,7 @@ func StartPostgres(durable bool) (p *Postgres, err error) {
 		return p, fmt.Errorf("initdb: %w\n%s", err, out)
 	}
 	if !durable {
-		settings := "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n"
+		settings := "fsync = off\nfull_page_writes = off\n"
 		if err := appendFile(filepath.Join(p.data(), "postgresql.conf"), settings); err != nil {
 			return p, err
 		}
