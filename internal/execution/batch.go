@@ -16,8 +16,7 @@ const batchSize = 50
 // next one. A call that is alone has its own at once. Committing is most of what a write costs, and a worker's row,
 // which counts its slots, is locked from a write to its commit.
 type batch[I, O any] struct {
-	store  *store.Store
-	single func(in I) bool // tells whether a call is safe without a transaction
+	store *store.Store
 	// one makes a call in a transaction. If it returns CodeStale, CodeNotFound or CodeConflict, it has written nothing.
 	one func(ctx context.Context, q *store.Queries, in I) (O, error)
 
@@ -85,11 +84,7 @@ func (b *batch[I, O]) run(ctx context.Context) {
 // write makes calls in one transaction. If that fails, each gets one of its own: what is wrong with one of them, or
 // holds it up, is not the others' fault.
 func (b *batch[I, O]) write(ctx context.Context, calls []*call[I, O]) {
-	within := b.store.Write
-	if len(calls) == 1 && b.single(calls[0].in) {
-		within = b.store.Single
-	}
-	err := within(ctx, func(q *store.Queries) error {
+	err := b.store.Write(ctx, func(q *store.Queries) error {
 		for _, c := range calls {
 			if c.out, c.err = b.one(ctx, q, c.in); c.err != nil && !refused(c.err) {
 				return c.err

@@ -35,18 +35,9 @@ type Service struct {
 // New returns a Service.
 func New(cfg Config) *Service {
 	s := &Service{store: cfg.Store, broker: cfg.Broker, log: cfg.Logger, versions: newVersions()}
-	s.submissions = &batch[Submission, submitted]{
-		store: cfg.Store, one: submit,
-		single: func(sub Submission) bool { return sub.ActionID != 0 }, // one statement writes
-	}
-	s.claims = &batch[attune.Fence, claimed]{
-		store: cfg.Store, one: claim,
-		single: func(attune.Fence) bool { return false },
-	}
-	s.finishes = &batch[finished, ending]{
-		store: cfg.Store, one: s.finish,
-		single: func(finished) bool { return false },
-	}
+	s.submissions = &batch[Submission, submitted]{store: cfg.Store, one: submit}
+	s.claims = &batch[attune.Fence, claimed]{store: cfg.Store, one: claim}
+	s.finishes = &batch[finished, ending]{store: cfg.Store, one: s.finish}
 	return s
 }
 

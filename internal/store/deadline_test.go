@@ -98,7 +98,7 @@ func as(t *testing.T, database, user string) string {
 }
 
 // After a restart of the server every connection that is kept is dead, and nobody must learn of it.
-func TestDeadConnectionsCostNoTransaction(t *testing.T) {
+func TestDeadConnectionsCostNobodyAnError(t *testing.T) {
 	t.Parallel()
 	db := storetest.Postgres(t)
 	db.URL += "&application_name=" + db.Schema
@@ -108,8 +108,15 @@ func TestDeadConnectionsCostNoTransaction(t *testing.T) {
 		var together sync.WaitGroup // as many connections as the pool has
 		for range 6 {
 			together.Go(func() {
-				if err := s.Write(ctx, func(q *store.Queries) error { _, err := q.Now(ctx); return err }); err != nil {
-					t.Error(err)
+				err := s.Write(ctx, func(q *store.Queries) error { _, err := q.Now(ctx); return err })
+				if err != nil {
+					t.Error("a transaction:", err)
+				}
+				if _, err := s.Read().Now(ctx); err != nil {
+					t.Error("a row:", err)
+				}
+				if _, err := s.Read().Workers(ctx); err != nil {
+					t.Error("rows:", err)
 				}
 			})
 		}

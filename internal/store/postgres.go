@@ -81,10 +81,14 @@ func postgresLocked(err error) bool {
 }
 
 // postgresDropped tells of a connection that was there and is not any more: database/sql does not see it in what pgx
-// says of a BEGIN.
+// says of a BEGIN, nor, because it can't know whether it was one that writes, of a statement that was sent.
 func postgresDropped(err error) bool {
+	var e *pgconn.PgError
+	if errors.As(err, &e) {
+		return e.Code == "57P01" || e.Code == "57P02" // the server ends, in good order or not
+	}
 	var connect *pgconn.ConnectError
-	return postgresAway(err) && !errors.As(err, &connect)
+	return postgresAway(err) && !errors.As(err, &connect) && !pgconn.Timeout(err) && !errors.Is(err, context.DeadlineExceeded)
 }
 
 // postgresMisconfigured tells of a server that has answered and lets nobody in this way, however often one asks.

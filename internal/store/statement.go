@@ -33,6 +33,16 @@ func (s *statements) prepare(ctx context.Context, text string) (*sql.Stmt, error
 	return statement, nil
 }
 
+// onLiving does what is harmless to repeat, and again as long as that finds out a kept connection that has died.
+func (s *statements) onLiving(ctx context.Context, d *dialect, do func() error) error {
+	for kept := s.pool.Stats().OpenConnections; ; kept-- {
+		err := do()
+		if err == nil || kept <= 0 || ctx.Err() != nil || !d.dropped(err) {
+			return err
+		}
+	}
+}
+
 // runner runs one statement with its arguments.
 type runner interface {
 	ExecContext(ctx context.Context, args ...any) (sql.Result, error)
@@ -126,7 +136,20 @@ func (q *Queries) row(ctx context.Context, query string, args ...any) scanner {
 	if err != nil {
 		return answer{err: err, read: cancel}
 	}
-	return answer{row: statement.QueryRowContext(ctx, args...), dialect: q.dialect, read: cancel}
+	var row *sql.Row
+	_ = q.repeatably(ctx, func() error { // the row keeps its error until it is read
+		row = statement.QueryRowContext(ctx, args...)
+		return row.Err()
+	})
+	return answer{row: row, dialect: q.dialect, read: cancel}
+}
+
+// repeatably does a read, if need be on another connection; a write it does once.
+func (q *Queries) repeatably(ctx context.Context, do func() error) error {
+	if !q.reads {
+		return do()
+	}
+	return q.statements.onLiving(ctx, q.dialect, do)
 }
 
 // collect runs a query and scans every row of its answer.
@@ -137,7 +160,11 @@ func collect[T any](ctx context.Context, q *Queries, scan func(scanner) (T, erro
 	if err != nil {
 		return nil, err
 	}
-	rows, err := statement.QueryContext(ctx, args...)
+	var rows *sql.Rows
+	err = q.repeatably(ctx, func() error {
+		rows, err = statement.QueryContext(ctx, args...)
+		return err
+	})
 	if err != nil {
 		return nil, classify(q.dialect, err)
 	}

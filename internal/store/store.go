@@ -85,7 +85,7 @@ func (s *Store) Ping(ctx context.Context) error {
 
 // Read returns the statements, outside of any transaction; those that write are refused by the database.
 func (s *Store) Read() *Queries {
-	return &Queries{statements: s.read, dialect: s.dialect, patience: s.patience}
+	return &Queries{statements: s.read, dialect: s.dialect, patience: s.patience, reads: true}
 }
 
 // Single runs do for a write that is one statement, without a transaction around it.
@@ -152,16 +152,15 @@ func (s *Store) transaction(ctx context.Context, do func(*Queries) error) error 
 
 // begin begins a transaction. A connection that has died meanwhile is found out by that, and nothing is lost with it:
 // each of them is tried, so that a server's restart costs nobody an error who comes after it.
-func (s *Store) begin(ctx context.Context) (*sql.Tx, error) {
-	for kept := s.write.pool.Stats().OpenConnections; ; kept-- {
-		tx, err := s.write.pool.BeginTx(ctx, nil)
-		if err == nil {
-			return tx, nil
-		}
-		if kept <= 0 || ctx.Err() != nil || !s.dialect.dropped(err) {
-			return nil, classify(s.dialect, fmt.Errorf("begin transaction: %w", err))
-		}
+func (s *Store) begin(ctx context.Context) (tx *sql.Tx, err error) {
+	err = s.write.onLiving(ctx, s.dialect, func() error {
+		tx, err = s.write.pool.BeginTx(ctx, nil)
+		return err
+	})
+	if err != nil {
+		return nil, classify(s.dialect, fmt.Errorf("begin transaction: %w", err))
 	}
+	return tx, nil
 }
 
 // ErrUnavailable is wrapped by errors that say nothing of the input: the database was busy for too long, can't be
@@ -195,6 +194,7 @@ type Queries struct {
 	statements *statements
 	tx         *sql.Tx // nil outside of a transaction
 	dialect    *dialect
+	reads      bool          // nothing but reads, so that any may be repeated
 	patience   time.Duration // for each statement, outside of a transaction
 	deadline   time.Time     // of the transaction; zero for none
 }
