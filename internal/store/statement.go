@@ -162,7 +162,7 @@ func collect[T any](ctx context.Context, q *Queries, scan func(scanner) (T, erro
 	}
 	var rows *sql.Rows
 	err = q.repeatably(ctx, func() error {
-		rows, err = statement.QueryContext(ctx, args...)
+		rows, err = statement.QueryContext(ctx, args...) //nolint:rowserrcheck // it is, below
 		return err
 	})
 	if err != nil {
