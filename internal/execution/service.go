@@ -10,6 +10,7 @@ import (
 
 	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/internal/broker"
+	"github.com/attune-automation/attune/internal/outage"
 	"github.com/attune-automation/attune/internal/store"
 )
 
@@ -22,10 +23,11 @@ type Config struct {
 
 // Service makes the transitions. All that it keeps can be read again. It is safe for concurrent use.
 type Service struct {
-	store    *store.Store
-	broker   broker.Broker
-	log      *slog.Logger
-	versions versions
+	store      *store.Store
+	broker     broker.Broker
+	log        *slog.Logger
+	publishing *outage.Log
+	versions   versions
 
 	submissions *batch[Submission, submitted]
 	claims      *batch[attune.Fence, claimed]
@@ -34,7 +36,9 @@ type Service struct {
 
 // New returns a Service.
 func New(cfg Config) *Service {
-	s := &Service{store: cfg.Store, broker: cfg.Broker, log: cfg.Logger, versions: newVersions()}
+	s := &Service{
+		store: cfg.Store, broker: cfg.Broker, log: cfg.Logger, publishing: outage.New(cfg.Logger), versions: newVersions(),
+	}
 	s.submissions = &batch[Submission, submitted]{store: cfg.Store, one: submit}
 	s.claims = &batch[attune.Fence, claimed]{store: cfg.Store, one: claim}
 	s.finishes = &batch[finished, ending]{store: cfg.Store, one: s.finish}
@@ -66,10 +70,13 @@ func (s *Service) publish(ctx context.Context, messages ...broker.Message) {
 
 func (s *Service) publishOne(ctx context.Context, m broker.Message) {
 	err := s.broker.Publish(ctx, m)
+	if err != nil && !errors.Is(err, broker.ErrUnroutable) {
+		s.publishing.Warn("message not published, the sweep repeats it", err, "type", m.Envelope.MessageType)
+		return
+	}
+	s.publishing.Over("messages are published again")
 	switch placed, scheduled := m.Envelope.Payload.(broker.ExecutionScheduled); {
 	case err == nil:
-	case !errors.Is(err, broker.ErrUnroutable):
-		s.log.Warn("message not published, the sweep repeats it", "type", m.Envelope.MessageType, "error", err)
 	case scheduled:
 		s.releaseUnroutable(ctx, placed)
 	default:

@@ -26,27 +26,30 @@ const firstTry = 5 * time.Second
 // finish stores how an attempt ended: at once, or, if the database can't take it or others wait before it, by way of the
 // spool. The result of somebody's work must not depend on the database being there at that moment.
 func (w *Worker) finish(e ending) {
+	why := errBehind
 	if w.spool.size() == 0 {
 		ctx, cancel := context.WithTimeout(w.trying, firstTry)
-		err := w.courier.bring(ctx, e)
+		why = w.courier.bring(ctx, e)
 		cancel()
-		if err == nil {
+		if why == nil {
+			w.failing.finish.Over(storedAgain)
 			return
 		}
-		w.log.Warn("result not stored, it goes to the spool", "execution", e.Fence.ExecutionID, "error", err)
 	}
 	err := w.spool.put(e)
 	if err == nil {
-		w.log.Warn("result kept on this host until the database takes it", "execution", e.Fence.ExecutionID)
+		w.failing.spool.Over("results can be kept on this host again")
+		w.failing.finish.Warn("result kept on this host until the database takes it", why, "execution", e.Fence.ExecutionID)
 		return
 	}
-	w.log.Error("result can't be kept on this host, it waits in memory", "execution", e.Fence.ExecutionID, "error", err)
+	w.failing.spool.Error("result can't be kept on this host, it waits in memory", err, "execution", e.Fence.ExecutionID)
 	for {
 		err := w.courier.insist(w.trying, e)
 		if err == nil {
+			w.failing.finish.Over(storedAgain)
 			return
 		}
-		w.log.Warn("result not stored, it is repeated", "execution", e.Fence.ExecutionID, "error", err)
+		w.failing.finish.Warn("result not stored, it is repeated", err, "execution", e.Fence.ExecutionID)
 		select {
 		case <-w.trying.Done():
 			return
@@ -54,6 +57,12 @@ func (w *Worker) finish(e ending) {
 		}
 	}
 }
+
+// errBehind is why a result is not brought to the database at once.
+var errBehind = errors.New("others wait in the spool before it")
+
+// storedAgain is what the log is told when the database takes results again.
+const storedAgain = "results are stored again"
 
 // deliverSpool delivers what is in the spool, in order, as soon as the database takes it, until ctx ends.
 func (w *Worker) deliverSpool(ctx context.Context) error {
@@ -74,12 +83,14 @@ func (w *Worker) emptySpool(ctx context.Context) error {
 	for {
 		err := w.courier.empty(ctx, w.spool)
 		if err == nil {
+			w.failing.deliver.Over("the spool is delivered")
+			w.failing.finish.Over(storedAgain)
 			return nil
 		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		w.log.Warn("spooled results not stored, it is repeated", "results", w.spool.size(), "error", err)
+		w.failing.deliver.Warn("spooled results not stored, it is repeated", err, "results", w.spool.size())
 		select {
 		case <-ctx.Done():
 		case <-time.After(jitter(retryPause)):

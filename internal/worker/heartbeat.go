@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/attune-automation/attune"
+	"github.com/attune-automation/attune/internal/outage"
 	"github.com/attune-automation/attune/internal/store"
 )
 
@@ -29,13 +30,17 @@ func (w *Worker) heartbeat(ctx context.Context, stopTaking context.CancelCauseFu
 		pause := w.cfg.Heartbeat
 		if err := w.beat(ctx, stopTaking); err != nil {
 			if ctx.Err() == nil {
-				w.log.Warn("heartbeat failed, it is repeated", "error", err)
+				w.failing.heartbeat.Warn("heartbeat failed, it is repeated", err)
 			}
 			pause = min(jitter(retryPause), pause)
+		} else {
+			w.failing.heartbeat.Over("the heartbeat works again")
 		}
 		timer.Reset(pause)
-		if err := w.refresh(ctx); err != nil && ctx.Err() == nil {
-			w.log.Warn("what this worker can run is not known, it is looked up again", "error", err)
+		if err := w.refresh(ctx); err == nil {
+			w.failing.refresh.Over("what this worker can run is known again")
+		} else if ctx.Err() == nil {
+			w.failing.refresh.Warn("what this worker can run is not known, it is looked up again", err)
 		}
 	}
 }
@@ -147,11 +152,14 @@ func (w *Worker) abandon(ctx context.Context, f attune.Fence) {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	status, err := w.deps.Executions.Abandon(ctx, f, "worker "+w.cfg.Name+" does not know this attempt")
-	if err != nil && attune.ErrorCode(err) != attune.CodeStale {
-		w.log.Warn("an attempt that does not run here can't be ended, it is repeated", "execution", f.ExecutionID, "error", err)
-		return
+	switch {
+	case err == nil:
+		w.failing.abandon.Over("attempts that do not run here can be ended again")
+		w.log.Warn("ended in the table what does not run here", "execution", f.ExecutionID, "status", status)
+	case attune.ErrorCode(err) == attune.CodeStale: // it has ended meanwhile, which is what we wanted
+	default:
+		w.failing.abandon.Warn("an attempt that does not run here can't be ended, it is repeated", err, "execution", f.ExecutionID)
 	}
-	w.log.Warn("ended in the table what does not run here", "execution", f.ExecutionID, "status", status)
 }
 
 // leaseMargin is how long before the scheduler may give its attempts to others nothing of them is left here, at most.
@@ -219,7 +227,7 @@ func (w *Worker) watchDrain(ctx context.Context) error {
 	if w.cfg.Leased {
 		return nil // the heartbeat's answer tells
 	}
-	ticker := time.NewTicker(poll)
+	ticker, reading := time.NewTicker(poll), outage.New(w.log)
 	defer ticker.Stop()
 	for {
 		select {
@@ -228,10 +236,14 @@ func (w *Worker) watchDrain(ctx context.Context) error {
 		case <-ticker.C:
 		}
 		row, err := w.deps.Store.Read().Worker(ctx, w.id)
-		switch {
-		case err != nil && ctx.Err() == nil:
-			w.log.Warn("can't read the worker's own row, it is repeated", "error", err)
-		case err == nil && row.Status == attune.WorkerDraining:
+		if err != nil {
+			if ctx.Err() == nil {
+				reading.Warn("can't read the worker's own row, it is repeated", err)
+			}
+			continue
+		}
+		reading.Over("the worker's own row can be read again")
+		if row.Status == attune.WorkerDraining {
 			w.drain()
 		}
 	}

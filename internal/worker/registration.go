@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/attune-automation/attune"
+	"github.com/attune-automation/attune/internal/outage"
 	"github.com/attune-automation/attune/internal/store"
 )
 
@@ -39,12 +40,14 @@ func (w *Worker) start(ctx context.Context) error {
 
 // patiently repeats a step of the start that a server's database did not take: it may go away at any moment.
 func (w *Worker) patiently(ctx context.Context, step func(context.Context) error) error {
+	away := outage.New(w.log)
 	for {
 		err := step(ctx)
 		if !w.cfg.Leased || !errors.Is(err, store.ErrUnavailable) {
+			away.Over("the database is back, the start goes on")
 			return err
 		}
-		w.log.Warn("the database is away, the start waits for it", "error", err)
+		away.Warn("the database is away, the start waits for it", err)
 		w.cfg.Progress()
 		select {
 		case <-ctx.Done():
@@ -67,10 +70,7 @@ func (w *Worker) loseEarlier(ctx context.Context) error {
 // been passed over for it, and may have missed others.
 func (w *Worker) ready(ctx, work context.Context) {
 	w.closeRegistered()
-	if err := w.catchUp(ctx, work); err != nil && ctx.Err() == nil {
-		w.behind.Store(true)
-		w.log.Warn("can't read what was placed here, it is repeated", "error", err)
-	}
+	w.caughtUp(ctx, w.catchUp(ctx, work))
 }
 
 func (w *Worker) catchUp(ctx, work context.Context) error {

@@ -111,8 +111,10 @@ func (w *Worker) claim(ctx context.Context, f attune.Fence, certain func()) (a e
 		}
 		switch {
 		case err == nil:
+			w.failing.claim.Over("claims are answered again")
 			return a, true
 		case attune.ErrorCode(err) == attune.CodeStale || attune.ErrorCode(err) == attune.CodeNotFound:
+			w.failing.claim.Over("claims are answered again")
 			return a, false
 		case ctx.Err() != nil:
 			return a, false // what the row says then, the worker's end sees to
@@ -120,7 +122,7 @@ func (w *Worker) claim(ctx context.Context, f attune.Fence, certain func()) (a e
 			w.log.Error("claim failed, its row is given back by the sweep", "execution", f.ExecutionID, "error", err)
 			return a, false
 		}
-		w.log.Warn("claim not certain, it is repeated", "execution", f.ExecutionID, "error", err)
+		w.failing.claim.Warn("claim not certain, it is repeated", err, "execution", f.ExecutionID)
 		select {
 		case <-ctx.Done():
 		case <-time.After(jitter(retryPause)):
@@ -186,11 +188,17 @@ func (w *Worker) poll(ctx, work context.Context) error {
 		if w.cfg.Leased && w.consuming.Load() == queues && !w.behind.Load() {
 			continue
 		}
-		err := w.readRows(ctx, work)
-		w.behind.Store(err != nil)
-		if err != nil && ctx.Err() == nil {
-			w.log.Warn("can't read what was placed here, it is repeated", "error", err)
-		}
+		w.caughtUp(ctx, w.readRows(ctx, work))
+	}
+}
+
+// caughtUp notes how reading the worker's own rows went.
+func (w *Worker) caughtUp(ctx context.Context, err error) {
+	w.behind.Store(err != nil)
+	if err == nil {
+		w.failing.rows.Over("what was placed here can be read again")
+	} else if ctx.Err() == nil {
+		w.failing.rows.Warn("can't read what was placed here, it is repeated", err)
 	}
 }
 

@@ -80,6 +80,7 @@ type Worker struct {
 	rooms   *rooms
 	spool   *spool
 	courier courier
+	failing failing
 
 	id          int64
 	incarnation int64
@@ -112,6 +113,7 @@ func New(cfg Config, deps Deps) *Worker {
 		spool:      newSpool(cfg.Home.spool()),
 		registered: make(chan struct{}),
 		courier:    courier{deps.Executions, deps.Store, log},
+		failing:    nothingFails(log),
 		trying:     trying, endTrying: endTrying,
 		draining: make(chan struct{}),
 		kill:     make(chan struct{}),

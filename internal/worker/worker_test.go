@@ -40,6 +40,7 @@ type host struct {
 	dir    string
 	store  *store.Store
 	broker *inproc.Broker
+	log    *slog.Logger
 	cfg    worker.Config
 	worker *worker.Worker
 	stop   context.CancelCauseFunc
@@ -54,7 +55,7 @@ func newHost(t *testing.T, change func(*worker.Config)) *host {
 // newHostOn is newHost on a database of the test's choice.
 func newHostOn(t *testing.T, db storetest.Database, change func(*worker.Config)) *host {
 	t.Helper()
-	h := &host{t: t, dir: cmp.Or(db.Dir, t.TempDir()), broker: inproc.New(inproc.Config{})}
+	h := &host{t: t, dir: cmp.Or(db.Dir, t.TempDir()), broker: inproc.New(inproc.Config{}), log: slog.New(slog.DiscardHandler)}
 	h.store = db.Open(t)
 	h.Service = execution.New(execution.Config{Store: h.store, Broker: h.broker, Logger: slog.New(slog.DiscardHandler)})
 	h.cfg = worker.Config{
@@ -101,7 +102,7 @@ func (h *host) begin() {
 			Processes: processes, FallbackPath: os.Getenv("PATH"), SupportDir: filepath.Join(h.dir, "runtimes"),
 			CacheFile: filepath.Join(h.dir, "runtimes.json"), Logger: slog.New(slog.DiscardHandler),
 		})),
-		Logger: slog.New(slog.DiscardHandler),
+		Logger: h.log,
 	})
 	ctx, stop := context.WithCancelCause(context.Background())
 	h.stop, h.ended = stop, make(chan error, 1)
