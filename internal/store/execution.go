@@ -196,10 +196,3 @@ func (q *Queries) DeleteExecution(ctx context.Context, id int64) (bool, error) {
 		WHERE id = $1 AND status IN ('completed', 'failed', 'timeout', 'cancelled', 'abandoned')`, id)
 	return n > 0, wrap(err, "delete execution %d", id)
 }
-
-// Exists tells whether an execution still has a row.
-func (q *Queries) Exists(ctx context.Context, id int64) (bool, error) {
-	var n int
-	err := q.row(ctx, `SELECT count(*) FROM execution WHERE id = $1`, id).Scan(&n)
-	return n > 0, wrap(err, "look up execution %d", id)
-}
