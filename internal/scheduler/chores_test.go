@@ -187,6 +187,32 @@ func TestBuryDecidesInsteadOfTheLease(t *testing.T) {
 	})
 }
 
+// startBurying starts a scheduler of the embedded shape to which every worker is dead, and counts how often it is asked of one.
+func (y *yard) startBurying(of store.WorkerRow) (asked *atomic.Int64) {
+	asked = new(atomic.Int64)
+	y.start(func(c *scheduler.Config) {
+		c.Reach = func() []int64 { return []int64{of.ID} } // a command's worker is its own scheduler's
+		c.Bury = func(_ context.Context, w store.WorkerRow) (bool, error) {
+			if w.ID == of.ID {
+				asked.Add(1)
+			}
+			return true, nil
+		}
+	})
+	return asked
+}
+
+// nextRound waits until the workers were looked at again: one that comes only now is buried by a later round, which has
+// looked at those that were there before, because it goes by name.
+func (y *yard) nextRound() {
+	y.t.Helper()
+	later := storetest.Worker(y.t, y.store, "later", 1)
+	eventually(y.t, func() bool {
+		w, err := y.store.Read().Worker(context.Background(), later.ID)
+		return err == nil && w.Status == attune.WorkerLost
+	})
+}
+
 func TestBuriedWorkersAreRescuedOnce(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db storetest.Database) {
@@ -205,28 +231,14 @@ func TestBuriedWorkersAreRescuedOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var asked atomic.Int64
-		y.start(func(c *scheduler.Config) {
-			c.Reach = func() []int64 { return []int64{row.ID} } // a command's worker is its own scheduler's
-			c.Bury = func(_ context.Context, w store.WorkerRow) (bool, error) {
-				if w.ID == row.ID {
-					asked.Add(1)
-				}
-				return true, nil
-			}
-		})
+		asked := y.startBurying(row)
 		y.becomes(fence.ExecutionID, attune.StatusAbandoned)
 		y.becomes(waiting.ID, attune.StatusCancelled)
 		eventually(t, func() bool {
 			_, err := y.store.Read().Worker(context.Background(), exclusive.ID)
 			return attune.ErrorCode(err) == attune.CodeNotFound
 		})
-		// A worker that comes only now is buried by a later round, which has looked at the dead one again: it goes by name.
-		later := storetest.Worker(t, y.store, "later", 1)
-		eventually(t, func() bool {
-			w, err := y.store.Read().Worker(context.Background(), later.ID)
-			return err == nil && w.Status == attune.WorkerLost
-		})
+		y.nextRound()
 		if n := asked.Load(); n != 1 {
 			t.Errorf("the dead worker was buried %d times", n)
 		}
@@ -242,21 +254,9 @@ func TestCordonedWorkerThatDiedIsRescuedOnceAndStaysCordoned(t *testing.T) {
 			_, err := q.SetWorkerStatus(ctx, row.ID, attune.WorkerCordoned, attune.WorkerActive)
 			return err
 		})
-		var asked atomic.Int64
-		y.start(func(c *scheduler.Config) {
-			c.Bury = func(_ context.Context, w store.WorkerRow) (bool, error) {
-				if w.ID == row.ID {
-					asked.Add(1)
-				}
-				return true, nil
-			}
-		})
+		asked := y.startBurying(row)
 		y.becomes(fence.ExecutionID, attune.StatusAbandoned)
-		later := storetest.Worker(t, y.store, "later", 1)
-		eventually(t, func() bool {
-			w, err := y.store.Read().Worker(context.Background(), later.ID)
-			return err == nil && w.Status == attune.WorkerLost
-		})
+		y.nextRound()
 		if n := asked.Load(); n != 1 {
 			t.Errorf("the dead worker was buried %d times", n)
 		}
