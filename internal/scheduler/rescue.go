@@ -71,7 +71,7 @@ func (s *Scheduler) judge(ctx context.Context, w store.WorkerRow, seen time.Dura
 
 // dead tells whether the worker can't be running any more, although its row says so or rows are still with it.
 func (s *Scheduler) dead(ctx context.Context, w store.WorkerRow, seen time.Duration) (bool, error) {
-	settled := w.Status == attune.WorkerInactive || w.Status == attune.WorkerLost || w.Status == attune.WorkerCordoned
+	settled := w.Status != attune.WorkerActive
 	if settled && w.SlotsUsed == 0 && !w.Exclusive {
 		return false, nil // dead or not, nothing is with it and its status stays
 	}

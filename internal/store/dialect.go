@@ -18,6 +18,7 @@ type dialect struct {
 	dropped        func(error) bool       // of that: the connection has ended, and another one may do
 	misconfigured  func(error) bool       // nobody of that name, password, database or protocol may come in there
 	again          func(error) bool       // the transaction lost against another one: done again at once, it may succeed
+	waitBriefly    string                 // has the rest of a transaction wait for locks but briefly; "" where none can be awaited
 	tryLock        func(key int64) string // tells whether the transaction gets an advisory lock; nil: it always does
 }
 

@@ -32,6 +32,7 @@ var postgresDialect = dialect{
 		"{for update}", "FOR UPDATE", "{skip locked}", "FOR UPDATE SKIP LOCKED"),
 	remote:         true,
 	driverPrepares: true,
+	waitBriefly:    "SET LOCAL lock_timeout = '500ms'",
 	away:           postgresAway,
 	dropped:        postgresDropped,
 	locked:         postgresLocked,

@@ -214,6 +214,16 @@ func until(ctx context.Context, deadline time.Time) (context.Context, context.Ca
 	return context.WithDeadline(ctx, deadline)
 }
 
+// WaitBriefly has the rest of a transaction wait for each lock but briefly: if somebody else holds one for longer, it
+// fails with ErrLocked.
+func (q *Queries) WaitBriefly(ctx context.Context) error {
+	if q.dialect.waitBriefly == "" {
+		return nil
+	}
+	_, err := q.exec(ctx, q.dialect.waitBriefly)
+	return wrap(err, "set the time for locks")
+}
+
 // Now returns the database's time.
 func (q *Queries) Now(ctx context.Context) (time.Time, error) {
 	var us int64

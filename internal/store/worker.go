@@ -155,10 +155,11 @@ func (q *Queries) SetWorkerStatus(ctx context.Context, id int64, to attune.Worke
 }
 
 // MarkWorkerLost marks an incarnation as lost, unless a later one has the row or, where its silence is what tells, its
-// lease was renewed; it returns whether neither is so. One that was cordoned or has left keeps its status.
+// lease was renewed; it returns whether neither is so. One that was cordoned, is to drain or has left keeps its status:
+// when it is heard again, it must still know.
 func (q *Queries) MarkWorkerLost(ctx context.Context, id, incarnation int64, silent bool) (bool, error) {
 	n, err := q.exec(ctx, `
-		UPDATE worker SET status = CASE WHEN status IN ('active', 'draining') THEN 'lost' ELSE status END
+		UPDATE worker SET status = CASE WHEN status = 'active' THEN 'lost' ELSE status END
 		WHERE id = $1 AND incarnation = $2 AND (lease_until < {now} OR NOT $3)`, id, incarnation, silent)
 	return n > 0, wrap(err, "mark worker %d as lost", id)
 }
@@ -218,7 +219,7 @@ func (q *Queries) Workers(ctx context.Context) ([]WorkerRow, error) {
 func (q *Queries) AnySilent(ctx context.Context) (silent bool, at time.Time, err error) {
 	var us int64
 	err = q.row(ctx, `SELECT EXISTS (SELECT 1 FROM worker w WHERE w.lease_until < {now}
-		AND (w.status IN ('active', 'draining') OR EXISTS (SELECT 1 FROM execution e
+		AND (w.status = 'active' OR EXISTS (SELECT 1 FROM execution e
 			WHERE e.worker_id = w.id AND e.status IN ('scheduled', 'running', 'canceling')))), {now}`).Scan(&silent, &us)
 	return silent, fromMicros(us), wrap(err, "look for silent workers")
 }

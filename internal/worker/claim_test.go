@@ -3,7 +3,10 @@ package worker_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/internal/store/storetest"
@@ -60,4 +63,47 @@ func TestClaimUnderWayIsRunByAWorkerThatIsToEnd(t *testing.T) {
 	if row := h.untilIs(id, attune.StatusCompleted); row.Stdout.Bytes == 0 {
 		t.Errorf("%+v", row.Execution)
 	}
+}
+
+// TestLockedRowKeepsNoOtherEndBack has somebody hold the row of one execution while that ends: what ends after it is
+// stored meanwhile, and it is stored itself when its row is free again.
+func TestLockedRowKeepsNoOtherEndBack(t *testing.T) {
+	t.Parallel()
+	db := storetest.Postgres(t)
+	h := newHostOn(t, db, nil).start()
+	hold := filepath.Join(t.TempDir(), "go")
+	victim := h.submit("a.sh", `until [ -e "$PARAM_HOLD" ]; do sleep 0.05; done`, `{"hold":"`+hold+`"}`, nil)
+	h.place()
+	h.untilIs(victim, attune.StatusRunning)
+	somebody, err := db.Raw(t).Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := somebody.Exec(`SELECT id FROM execution WHERE id = $1 FOR UPDATE`, victim); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(hold, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	raw := db.Raw(t)
+	waits := func() (yes bool) {
+		err := raw.QueryRow(`SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'
+			AND query LIKE '%UPDATE execution%')`).Scan(&yes)
+		return err == nil && yes
+	}
+	eventually(t, waits)
+	// As long as it takes to be tried alone, given up, spooled, and tried again from there.
+	for end := time.Now().Add(12 * time.Second); time.Now().Before(end); {
+		begun := time.Now()
+		if row := h.run("b.sh", "true", `{}`); row.Status != attune.StatusCompleted {
+			t.Errorf("%+v", row.Execution)
+		}
+		if took := time.Since(begun); took > 5*time.Second {
+			t.Errorf("one that nobody holds took %v", took)
+		}
+	}
+	if err := somebody.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	h.untilIs(victim, attune.StatusCompleted)
 }

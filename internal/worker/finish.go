@@ -27,7 +27,7 @@ const firstTry = 5 * time.Second
 // spool. The result of somebody's work must not depend on the database being there at that moment.
 func (w *Worker) finish(e ending) {
 	why := errBehind
-	if w.spool.size() == 0 {
+	if w.spool.clear() {
 		ctx, cancel := context.WithTimeout(w.trying, firstTry)
 		why = w.courier.bring(ctx, e)
 		cancel()
@@ -177,6 +177,22 @@ func (c courier) insist(ctx context.Context, e ending) error {
 	return nil
 }
 
+// spoolTry is how long one ending may take before the next one in the spool is tried: somebody else may hold its row.
+const spoolTry = 2 * time.Second
+
+// errSlow says that an ending takes long, whatever the others would.
+var errSlow = errors.New("it is not stored in time")
+
+func (c courier) briefly(ctx context.Context, e ending) error {
+	try, cancel := context.WithTimeout(ctx, spoolTry)
+	defer cancel()
+	err := c.insist(try, e)
+	if err != nil && try.Err() != nil && ctx.Err() == nil {
+		return fmt.Errorf("%w: %w", errSlow, err)
+	}
+	return err
+}
+
 // empty delivers a spool in order, until it is empty or the database can't be had. What is refused is set aside, and
 // does not keep back what came after it.
 func (c courier) empty(ctx context.Context, s *spool) error {
@@ -185,11 +201,12 @@ func (c courier) empty(ctx context.Context, s *spool) error {
 		if !ok {
 			return nil
 		}
-		err := c.insist(ctx, file.ending)
+		err := c.briefly(ctx, file.ending)
 		switch {
 		case errors.Is(err, errRefused):
 			path, moved := s.setAside(file)
 			c.log.Error("spooled result is set aside", "execution", file.Fence.ExecutionID, "file", path, "error", errors.Join(err, moved))
+		case errors.Is(err, errSlow) && s.hold(file):
 		case err != nil:
 			return err
 		default:

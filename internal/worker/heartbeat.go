@@ -84,14 +84,8 @@ func (w *Worker) renew(ctx context.Context) (pulse store.Pulse, mine bool, err e
 func (w *Worker) comeBack(ctx context.Context) error {
 	ended := w.slots.endWhere(rerun, errLapsed)
 	w.log.Warn("this worker was taken for lost while it was silent", "ended", len(ended))
-	to := attune.WorkerActive
-	select {
-	case <-w.draining:
-		to = attune.WorkerDraining
-	default:
-	}
 	err := w.deps.Store.Single(ctx, func(q *store.Queries) error {
-		_, err := q.SetWorkerStatus(ctx, w.id, to, attune.WorkerLost)
+		_, err := q.SetWorkerStatus(ctx, w.id, attune.WorkerActive, attune.WorkerLost)
 		return err
 	})
 	return errors.Join(err, w.reconcile(ctx))
@@ -172,8 +166,7 @@ func (w *Worker) keepLease(ctx context.Context) error {
 	if !w.cfg.Leased {
 		return nil
 	}
-	last := w.lease() - min(leaseMargin, w.cfg.Heartbeat/2)
-	first := max(last-w.cfg.KillGrace, 2*w.cfg.Heartbeat)
+	first, last := w.patience()
 	ticker := time.NewTicker(min(time.Second, w.cfg.Heartbeat/5))
 	defer ticker.Stop()
 	for said := false; ; {
@@ -196,6 +189,19 @@ func (w *Worker) keepLease(ctx context.Context) error {
 			w.slots.hurryWhere(rerun)
 		}
 	}
+}
+
+// patience is for how long the lease may not be renewed before what another worker would get is told to end, and before
+// nothing of it may be left.
+func (w *Worker) patience() (first, last time.Duration) {
+	last = w.lease() - min(leaseMargin, w.cfg.Heartbeat/2)
+	return max(last-w.cfg.KillGrace, 2*w.cfg.Heartbeat), last
+}
+
+// lapsing tells whether the lease may be over before an attempt could be ended that begins now.
+func (w *Worker) lapsing() bool {
+	first, _ := w.patience()
+	return w.cfg.Leased && w.silence() >= first
 }
 
 // silence is how long ago the lease was renewed.

@@ -7,9 +7,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
-	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/attune-automation/attune/internal/runtime"
 )
@@ -28,10 +30,9 @@ type rooms struct {
 
 // room is one tree.
 type room struct {
-	path    string // its present one
-	dirs    map[string]os.FileInfo
+	path    string           // its present one
+	made    map[string]inode // of everything in it, by name
 	context []byte
-	file    os.FileInfo // that holds it
 }
 
 // Names in a room.
@@ -120,24 +121,27 @@ func (o *room) build(context []byte) error {
 			return err
 		}
 	}
-	o.dirs = map[string]os.FileInfo{}
-	for _, name := range append([]string{"."}, innerDirs...) {
-		info, err := os.Lstat(o.dir(name))
-		if err != nil {
-			return err
-		}
-		o.dirs[name] = info
-	}
 	return o.write(context)
 }
 
-func (o *room) write(context []byte) (err error) {
+// write writes the context file, and notes how the room is then.
+func (o *room) write(context []byte) error {
 	if err := os.WriteFile(o.contextFile(), context, 0o600); err != nil {
 		return err
 	}
-	o.context = context
-	o.file, err = os.Lstat(o.contextFile())
-	return err
+	o.context, o.made = context, map[string]inode{}
+	for _, name := range o.names() {
+		var err error
+		if o.made[name], err = lookAt(o.dir(name), nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// names are those of all that a room has, itself first.
+func (o *room) names() []string {
+	return append([]string{".", filepath.Join(privateDir, contextFile)}, innerDirs...)
 }
 
 func (o *room) reuse(path string, context []byte) error {
@@ -163,41 +167,88 @@ func (o *room) move(path string) error {
 	return err
 }
 
-// asNew tells whether nothing was left in the room, and nothing of it changed hands, modes or place. What it can't look
-// at is not as it was.
+// asNew tells whether nothing was left in the room, and nothing of it is another than it was, in whatever a next attempt
+// could see or feel. What it can't look at is not as it was.
 func (o *room) asNew() bool {
-	want := map[string]int{".": len(innerDirs), privateDir: 1}
-	for name, before := range o.dirs {
-		if now, err := os.Lstat(o.dir(name)); err != nil || !unchanged(before, now) {
-			return false
-		}
-		if !holds(o.dir(name), want[name]) {
+	inside := map[string]func(*os.File) error{
+		".": holds(innerDirs...), privateDir: holds(contextFile), filepath.Join(privateDir, contextFile): o.says,
+		workDir: holds(), homeDir: holds(), tmpDir: holds(),
+	}
+	for _, name := range o.names() {
+		if now, err := lookAt(o.dir(name), inside[name]); err != nil || now != o.made[name] {
 			return false
 		}
 	}
-	now, err := os.Lstat(o.contextFile())
-	if err != nil || !unchanged(o.file, now) {
-		return false
+	return true
+}
+
+// errSpoilt says that somebody has left something.
+var errSpoilt = errors.New("it is not as it was")
+
+// holds returns a check that a directory has these entries and no others.
+func holds(names ...string) func(*os.File) error {
+	return func(dir *os.File) error {
+		found, err := dir.Readdirnames(len(names) + 1)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		slices.Sort(found)
+		if !slices.Equal(found, slices.Sorted(slices.Values(names))) {
+			return errSpoilt
+		}
+		return nil
 	}
-	text, err := os.ReadFile(o.contextFile())
-	return err == nil && bytes.Equal(text, o.context)
 }
 
-// unchanged tells whether a file is the same one, with the same owner, mode and, if it is no directory, names.
-func unchanged(before, now os.FileInfo) bool {
-	was, ok := before.Sys().(*syscall.Stat_t)
-	is, too := now.Sys().(*syscall.Stat_t)
-	return ok && too && os.SameFile(before, now) && before.Mode() == now.Mode() &&
-		was.Uid == is.Uid && was.Gid == is.Gid && was.Nlink == is.Nlink
+// says checks what the context file says, however large an action has made it.
+func (o *room) says(file *os.File) error {
+	text, err := io.ReadAll(io.LimitReader(file, int64(len(o.context))+1))
+	if err == nil && !bytes.Equal(text, o.context) {
+		err = errSpoilt
+	}
+	return err
 }
 
-// holds tells whether a directory has so many entries.
-func holds(path string, entries int) bool {
-	dir, err := os.Open(path)
+// inode is what may be changed of a file or a directory beside its content.
+type inode struct {
+	dev, ino   uint64
+	mode       uint32
+	uid, gid   uint32
+	links      uint64
+	size       int64  // of a file
+	flags      int    // chattr(1)
+	attributes string // the names of its extended attributes, ACLs among them
+}
+
+// lookAt opens what is at a path, whatever an action may have put there, and asks it; then is looks into it.
+func lookAt(path string, is func(*os.File) error) (i inode, err error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return false
+		return i, err
 	}
-	defer func() { _ = dir.Close() }() // read only
-	names, err := dir.Readdirnames(entries + 1)
-	return len(names) == entries && (err == nil || errors.Is(err, io.EOF))
+	defer func() { _ = file.Close() }() // read only
+	fd := int(file.Fd())
+	var stat unix.Stat_t
+	if err := unix.Fstat(fd, &stat); err != nil {
+		return i, err
+	}
+	i = inode{
+		dev: stat.Dev, ino: stat.Ino, mode: stat.Mode, uid: stat.Uid, gid: stat.Gid, links: uint64(stat.Nlink), //nolint:unconvert // 32 bits on arm64
+	}
+	if stat.Mode&unix.S_IFMT == unix.S_IFREG {
+		i.size = stat.Size
+	}
+	if i.flags, err = unix.IoctlGetInt(fd, unix.FS_IOC_GETFLAGS); err != nil {
+		i.flags = 0 // a file system that has none
+	}
+	names := make([]byte, 1024) // more than that is more than there was
+	n, err := unix.Flistxattr(fd, names)
+	if err != nil && !errors.Is(err, unix.ENOTSUP) {
+		return i, err
+	}
+	i.attributes = string(names[:max(n, 0)])
+	if is == nil {
+		return i, nil
+	}
+	return i, is(file)
 }

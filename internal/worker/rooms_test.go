@@ -62,6 +62,10 @@ func TestRoomsAreAsNew(t *testing.T) {
 		"no context":           `rm "$ATTUNE_CONTEXT_FILE"`,
 		"a name more of it":    `ln "$ATTUNE_CONTEXT_FILE" "$ATTUNE_ARTIFACTS_DIR/context"`,
 		"another in its place": `echo {} > x; mv x "$ATTUNE_CONTEXT_FILE"`,
+		"a huge context":       `truncate -s 8T "$ATTUNE_CONTEXT_FILE" || truncate -s 8G "$ATTUNE_CONTEXT_FILE"`,
+		"a FIFO as context":    `rm "$ATTUNE_CONTEXT_FILE"; mkfifo "$ATTUNE_CONTEXT_FILE"`,
+		"an attribute":         `python3 -c 'import os; os.setxattr(os.environ["HOME"], "user.leak", b"x")' || touch "$HOME/x"`,
+		"a flag":               `chattr +A "$HOME" || touch "$HOME/x"`,
 		"all is gone":          `rm -rf "$(dirname "$HOME")"`,
 	} {
 		before := seen()

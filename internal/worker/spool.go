@@ -37,6 +37,7 @@ type spool struct {
 // spooled is one file: its number, and what is in it.
 type spooled struct {
 	number int
+	held   bool // somebody else holds its row: the others need not wait for it
 	ending
 }
 
@@ -127,7 +128,7 @@ func (s *spool) put(e ending) error {
 	if err := syncDir(s.dir); err != nil {
 		return errors.Join(err, removeIfThere(path)) // it is told of some other way: never twice
 	}
-	s.files = append(s.files, spooled{s.next, e})
+	s.files = append(s.files, spooled{number: s.next, ending: e})
 	s.next++
 	select {
 	case s.added <- struct{}{}:
@@ -145,14 +146,34 @@ func (s *spool) make() error {
 	return errors.Join(err, syncDir(filepath.Dir(s.dir)))
 }
 
-// first returns the oldest ending.
+// first returns the oldest ending whose row nobody holds, or else the oldest.
 func (s *spool) first() (spooled, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.files) == 0 {
 		return spooled{}, false
 	}
-	return s.files[0], true
+	return s.files[max(0, slices.IndexFunc(s.files, func(f spooled) bool { return !f.held }))], true
+}
+
+// hold notes that somebody else holds the row of an ending, and returns whether others wait that can go first.
+func (s *spool) hold(file spooled) (others bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.files {
+		if s.files[i].number == file.number {
+			s.files[i].held = true
+		}
+		others = others || !s.files[i].held
+	}
+	return others
+}
+
+// clear tells whether nothing waits whose turn comes before that of what ends now.
+func (s *spool) clear() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !slices.ContainsFunc(s.files, func(f spooled) bool { return !f.held })
 }
 
 // drop removes an ending that was delivered.

@@ -91,7 +91,11 @@ func (w *Worker) take(ctx, work context.Context, f attune.Fence, certain func())
 		defer cancel(nil)
 		defer w.slots.free(f)
 		if assignment, ok := w.claim(ctx, f, certain); ok {
-			w.slots.claimed(f, retriedWhenLost(assignment))
+			again := retriedWhenLost(assignment)
+			w.slots.claimed(f, again)
+			if again && w.lapsing() {
+				cancel(errLapsed) // its answer was so late that another worker may have it: it does not begin
+			}
 			w.run(running, assignment, hurry)
 		}
 	})
