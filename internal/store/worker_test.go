@@ -143,3 +143,32 @@ func TestManyArtifactsAreStoredOnce(t *testing.T) {
 		}
 	})
 }
+
+// What somebody has asked of a worker is still asked when it is heard again.
+func TestSilentWorkerStillDrains(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		s := db.Open(t)
+		for _, asked := range []attune.WorkerStatus{attune.WorkerDraining, attune.WorkerCordoned} {
+			row := storetest.Worker(t, s, string(asked), 1)
+			var p store.Pulse
+			storetest.Write(t, s, func(ctx context.Context, q *store.Queries) error {
+				if _, err := q.SetWorkerStatus(ctx, row.ID, asked, attune.WorkerActive); err != nil {
+					return err
+				}
+				if err := q.AgeWorker(ctx, row.ID, 1000); err != nil {
+					return err
+				}
+				if lost, err := q.MarkWorkerLost(ctx, row.ID, row.Incarnation, true); err != nil || !lost {
+					t.Error(lost, err)
+				}
+				var err error
+				p, _, err = q.Heartbeat(ctx, row.ID, row.Incarnation, time.Minute)
+				return err
+			})
+			if p.Status != asked {
+				t.Errorf("%s has become %s", asked, p.Status)
+			}
+		}
+	})
+}
