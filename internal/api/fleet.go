@@ -20,22 +20,25 @@ type fleet struct {
 	at      time.Time // and this process's
 }
 
-// recent returns the workers as they were at most age ago, and the database's time.
+// recent returns the workers as they were at most age ago, and the database's time. Nobody waits for another's look: each
+// has a time of its own to be answered in.
 func (f *fleet) recent(ctx context.Context, db *store.Store, age time.Duration) ([]store.WorkerRow, time.Time, error) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	if since := time.Since(f.at); since < age {
-		return f.workers, f.now.Add(since), nil
+	workers, now, at := f.workers, f.now, f.at
+	f.mu.Unlock()
+	if since := time.Since(at); since < age {
+		return workers, now.Add(since), nil
 	}
-	at := time.Now()
+	at = time.Now()
 	workers, err := db.Read().Workers(ctx)
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	now, err := db.Read().Now(ctx)
-	if err != nil {
+	if now, err = db.Read().Now(ctx); err != nil {
 		return nil, time.Time{}, err
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.workers, f.now, f.at = workers, now, at
 	return workers, now, nil
 }
