@@ -22,7 +22,7 @@ import (
 type rooms struct {
 	tasks string // where attempts find theirs
 	spare string // where the others wait
-	max   int    // of those; 0 keeps none
+	keep  bool   // else none waits
 	mu    sync.Mutex
 	made  int
 	free  []*room
@@ -46,8 +46,10 @@ const (
 
 var innerDirs = []string{privateDir, workDir, homeDir, tmpDir}
 
-func newRooms(home Home, spare int) *rooms {
-	return &rooms{tasks: home.tasks(), spare: home.spare(), max: spare}
+// newRooms returns the rooms of a worker, of which there are never more than it has had slots in use. A worker that is
+// gone after its command keeps none.
+func newRooms(home Home, keep bool) *rooms {
+	return &rooms{tasks: home.tasks(), spare: home.spare(), keep: keep}
 }
 
 // enter returns the room of an attempt, empty but for its context file.
@@ -73,20 +75,24 @@ func (r *rooms) enter(id string, context []byte) (*room, error) {
 
 // leave takes a room back, or removes it if anything in it is not as it was.
 func (r *rooms) leave(one *room) error {
-	if r.max == 0 || !one.asNew() {
+	if !r.keep || !one.asNew() {
 		return removeTree(one.path)
+	}
+	if err := one.move(filepath.Join(r.spare, r.name())); err != nil {
+		return errors.Join(err, removeTree(one.path))
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.free) == r.max {
-		return removeTree(one.path)
-	}
-	r.made++
-	if err := one.move(filepath.Join(r.spare, strconv.Itoa(r.made))); err != nil {
-		return errors.Join(err, removeTree(one.path))
-	}
 	r.free = append(r.free, one)
 	return nil
+}
+
+// name returns one that no spare room has.
+func (r *rooms) name() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.made++
+	return strconv.Itoa(r.made)
 }
 
 func (r *rooms) take() *room {

@@ -109,7 +109,7 @@ func New(cfg Config, deps Deps) *Worker {
 		cfg: cfg, deps: deps, log: log,
 		slots:      newSlots(cfg.Slots),
 		packs:      newPacks(cfg.Home.packs(), deps.Store),
-		rooms:      newRooms(cfg.Home, spareRooms(cfg)),
+		rooms:      newRooms(cfg.Home, !cfg.Exclusive),
 		spool:      newSpool(cfg.Home.spool()),
 		registered: make(chan struct{}),
 		courier:    courier{deps.Executions, deps.Store, log},
@@ -118,15 +118,6 @@ func New(cfg Config, deps Deps) *Worker {
 		draining: make(chan struct{}),
 		kill:     make(chan struct{}),
 	}
-}
-
-// spareRooms is how many private directories are kept for later attempts: one for each slot, none by a worker that is
-// gone after its command.
-func spareRooms(cfg Config) int {
-	if cfg.Exclusive {
-		return 0
-	}
-	return cfg.Slots
 }
 
 // Registered is closed when the worker has its row and its queue; ID is valid from then on.
