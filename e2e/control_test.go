@@ -113,8 +113,9 @@ type benched struct {
 	Completed int      `json:"completed"`
 }
 
-// production is a server on databases of its own, without a worker.
-func productionServers(b *testing.B) (path string, env []string) {
+// ownServers starts a PostgreSQL and a RabbitMQ for a benchmark, and returns attune as users have it, with an
+// environment that leads to them.
+func ownServers(b *testing.B) (path string, env []string, database string) {
 	b.Helper()
 	postgres, err := testserver.StartPostgres(false)
 	if err != nil {
@@ -135,7 +136,7 @@ func productionServers(b *testing.B) (path string, env []string) {
 		}
 	})
 	env = append(benchEnv(b), "ATTUNE__DATABASE__URL="+postgres.URL, "ATTUNE__MESSAGE_QUEUE__URL="+rabbitmq.URL)
-	return plain(b), env
+	return plain(b), env, postgres.URL
 }
 
 // begin starts a program and returns when it is ready.
@@ -171,7 +172,7 @@ func bench(b *testing.B, path string, env []string, args ...string) (report benc
 // BenchmarkControlPlane is everything but the running itself: submissions over HTTP, placing, messages, claims, ends,
 // and the waiting for them, of one server and one worker whose runtime does nothing.
 func BenchmarkControlPlane(b *testing.B) {
-	path, env := productionServers(b)
+	path, env, _ := ownServers(b)
 	own, err := os.Executable()
 	if err != nil {
 		b.Fatal(err)

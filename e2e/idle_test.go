@@ -6,44 +6,15 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"github.com/attune-automation/attune/internal/testserver"
 )
 
 // BenchmarkIdleStatements counts the transactions that PostgreSQL commits while a server and a worker have nothing to
 // do: each statement of theirs is one then. Its unit is transactions a second, of both together.
 func BenchmarkIdleStatements(b *testing.B) {
-	postgres, err := testserver.StartPostgres(false)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer func() {
-		if err := postgres.Stop(); err != nil {
-			b.Error(err)
-		}
-	}()
-	rabbitmq, err := testserver.StartRabbitMQ()
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer func() {
-		if err := rabbitmq.Stop(); err != nil {
-			b.Error(err)
-		}
-	}()
-	path, root := plain(b), b.TempDir()
-	env := append(benchEnv(b), "ATTUNE__DATABASE__URL="+postgres.URL, "ATTUNE__MESSAGE_QUEUE__URL="+rabbitmq.URL)
-	for _, args := range [][]string{{"server", "--data-dir", root + "/s"}, {"worker", "--data-dir", root + "/w", "--name", "w"}} {
-		l := newLog()
-		cmd := commandOf(b, path, env, args...)
-		cmd.Stderr = l
-		if err := cmd.Start(); err != nil {
-			b.Fatal(err)
-		}
-		defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
-		<-l.ready
-	}
-	conn, err := pgx.Connect(b.Context(), postgres.URL)
+	path, env, database := ownServers(b)
+	begin(b, path, env, "server", "--data-dir", b.TempDir())
+	begin(b, path, env, "worker", "--data-dir", b.TempDir(), "--name", "w")
+	conn, err := pgx.Connect(b.Context(), database)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/attune-automation/attune/internal/execution"
 	"github.com/attune-automation/attune/internal/outage"
+	"github.com/attune-automation/attune/internal/store"
 )
 
 // assign places what waits: when a message wakes it, when a retry is due, and once a second in any case.
@@ -40,10 +41,6 @@ func (s *Scheduler) assign(ctx context.Context) error {
 // turn is how long a scheduler leaves the placing to the one that does it, before it sees to what came meanwhile.
 const turn = 10 * time.Millisecond
 
-// answerTime bounds how long a database that does not answer holds the loop up: it turns in an outage, too, which tells
-// it from one that hangs.
-const answerTime = 15 * time.Second
-
 // place places until nothing more can be, and returns whether anything waits.
 func (s *Scheduler) place(ctx context.Context) (waiting bool, err error) {
 	for {
@@ -62,7 +59,7 @@ func (s *Scheduler) place(ctx context.Context) (waiting bool, err error) {
 }
 
 func (s *Scheduler) round(ctx context.Context) (execution.Round, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	ctx, cancel := context.WithTimeout(ctx, store.LoopPatience)
 	defer cancel()
 	return s.cfg.Executions.Schedule(ctx, s.cfg.Reach())
 }
@@ -72,7 +69,7 @@ func (s *Scheduler) pause(ctx context.Context, waiting bool) time.Duration {
 	if !waiting {
 		return poll
 	}
-	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	ctx, cancel := context.WithTimeout(ctx, store.LoopPatience)
 	defer cancel()
 	next, found, err := s.cfg.Store.Read().NextDue(ctx)
 	if err != nil || !found {

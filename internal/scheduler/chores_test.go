@@ -116,7 +116,7 @@ func TestSilentWorkerIsLostWhenItsLeaseWasSeenToEnd(t *testing.T) {
 		if e.Error == nil || e.Error.Kind != attune.FailureWorkerLost {
 			t.Errorf("%+v", e.Error)
 		}
-		eventually(t, func() bool {
+		storetest.Eventually(t, func() bool {
 			w, err := y.store.Read().Worker(context.Background(), row.ID)
 			return err == nil && w.Status == attune.WorkerLost
 		})
@@ -137,7 +137,7 @@ func TestHeartbeatInTimeSavesAWorker(t *testing.T) {
 			return err
 		})
 		y.start()
-		eventually(t, func() bool {
+		storetest.Eventually(t, func() bool {
 			w, err := y.store.Read().WorkerByName(context.Background(), "other")
 			return err == nil && w.Status == attune.WorkerLost
 		})
@@ -178,7 +178,7 @@ func TestBuryDecidesInsteadOfTheLease(t *testing.T) {
 				return false, nil
 			}
 		})
-		eventually(t, func() bool { return asked.Load() > 3 })
+		storetest.Eventually(t, func() bool { return asked.Load() > 3 })
 		for _, f := range []attune.Fence{kept, unknown} {
 			if e := y.row(f.ExecutionID); e.Status != attune.StatusRunning {
 				t.Errorf("execution %d of a worker that is not dead is %s", e.ID, e.Status)
@@ -207,7 +207,7 @@ func (y *yard) startBurying(of store.WorkerRow) (asked *atomic.Int64) {
 func (y *yard) nextRound() {
 	y.t.Helper()
 	later := storetest.Worker(y.t, y.store, "later", 1)
-	eventually(y.t, func() bool {
+	storetest.Eventually(y.t, func() bool {
 		w, err := y.store.Read().Worker(context.Background(), later.ID)
 		return err == nil && w.Status == attune.WorkerLost
 	})
@@ -234,7 +234,7 @@ func TestBuriedWorkersAreRescuedOnce(t *testing.T) {
 		asked := y.startBurying(row)
 		y.becomes(fence.ExecutionID, attune.StatusAbandoned)
 		y.becomes(waiting.ID, attune.StatusCancelled)
-		eventually(t, func() bool {
+		storetest.Eventually(t, func() bool {
 			_, err := y.store.Read().Worker(context.Background(), exclusive.ID)
 			return attune.ErrorCode(err) == attune.CodeNotFound
 		})
@@ -289,7 +289,7 @@ func TestRowsArePrunedAtOnceAndByAge(t *testing.T) {
 			}
 			return len(all)
 		}
-		eventually(t, func() bool { return count(old) == 0 })
+		storetest.Eventually(t, func() bool { return count(old) == 0 })
 		if count(young) != 1 {
 			t.Error("what is not old is gone")
 		}

@@ -48,7 +48,7 @@ func TestChoreThatFailsAgainAndAgainIsToldOnce(t *testing.T) {
 			return false, nil
 		}
 	})
-	eventually(t, func() bool { return log.count("chore works again") > 0 })
+	storetest.Eventually(t, func() bool { return log.count("chore works again") > 0 })
 	if n := log.count("chore failed"); n != 1 || log.count("failures=50") != 1 {
 		t.Errorf("%d failures were told, want 1 of 50:\n%s", n, &log.text)
 	}
@@ -65,7 +65,7 @@ func TestPlacingThatFailsAgainAndAgainIsToldOnce(t *testing.T) {
 		c.Logger = slog.New(slog.NewTextHandler(log, nil))
 		c.Progress = func() { turns.Add(1) }
 	})
-	eventually(t, func() bool { return turns.Load() > 3 })
+	storetest.Eventually(t, func() bool { return turns.Load() > 3 })
 	stop()
 	if n := log.count("placing failed"); n != 1 {
 		t.Errorf("told %d times, want 1:\n%s", n, &log.text)

@@ -152,7 +152,7 @@ func (y *yard) row(id int64) store.ExecutionRow {
 func (y *yard) becomes(id int64, want ...attune.Status) store.ExecutionRow {
 	y.t.Helper()
 	var row store.ExecutionRow
-	eventually(y.t, func() bool { row = y.row(id); return slices.Contains(want, row.Status) })
+	storetest.Eventually(y.t, func() bool { row = y.row(id); return slices.Contains(want, row.Status) })
 	return row
 }
 
@@ -167,19 +167,6 @@ func (y *yard) finish(f attune.Fence, status attune.Status) {
 	y.t.Helper()
 	if _, err := y.Finish(context.Background(), f, attune.Outcome{Status: status}, nil); err != nil {
 		y.t.Fatal(err)
-	}
-}
-
-func eventually(t *testing.T, is func() bool) {
-	t.Helper()
-	deadline, tick := time.After(20*time.Second), time.NewTicker(5*time.Millisecond)
-	defer tick.Stop()
-	for !is() {
-		select {
-		case <-deadline:
-			t.Fatal("it did not come to pass")
-		case <-tick.C:
-		}
 	}
 }
 

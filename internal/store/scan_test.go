@@ -40,7 +40,7 @@ func TestChoresReadNoTableFromEndToEnd(t *testing.T) {
 	counted.URL += "&application_name=" + t.Name()
 	ended := func() reads {
 		t.Helper()
-		eventually(t, func() bool { return sessions(t, observer, t.Name()) == 0 })
+		storetest.Eventually(t, func() bool { return sessions(t, observer, t.Name()) == 0 })
 		return scans(t, observer, "execution")
 	}
 	s, raw := counted.Open(t), counted.Raw(t)
@@ -131,19 +131,6 @@ func sessions(t *testing.T, raw *sql.DB, name string) (n int) {
 		t.Fatal(err)
 	}
 	return n
-}
-
-func eventually(t *testing.T, is func() bool) {
-	t.Helper()
-	deadline, tick := time.After(20*time.Second), time.NewTicker(5*time.Millisecond)
-	defer tick.Stop()
-	for !is() {
-		select {
-		case <-deadline:
-			t.Fatal("it did not come to pass")
-		case <-tick.C:
-		}
-	}
 }
 
 // chores runs the statements of the scheduler that have to find few rows among many.

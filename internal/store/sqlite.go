@@ -62,7 +62,7 @@ func newSQLiteFile(cfg Config) (sqliteFile, error) {
 	path, ok := strings.CutPrefix(cfg.URL, "sqlite:")
 	if !ok || path == "" {
 		return sqliteFile{}, attune.Errorf(attune.CodeInvalid,
-			"database.url: %q is not supported: write sqlite:PATH or postgres://…", redact(cfg.URL))
+			"database.url: it is neither sqlite:PATH nor postgres://…: write one of them") // and not what it is: it may hold a password
 	}
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(cfg.Dir, path)

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"time"
 )
 
@@ -24,6 +23,10 @@ type Config struct {
 // connection included. It is longer than the limits that the server itself keeps to: it is for one that does not answer
 // at all, because it is frozen or the way to it swallows everything.
 const Patience = 40 * time.Second
+
+// LoopPatience is how long a loop lets a database that does not answer hold it up: it turns in an outage, too, which
+// tells it from one that hangs.
+const LoopPatience = 15 * time.Second
 
 // Store is the open database. It is safe for concurrent use.
 type Store struct {
@@ -61,15 +64,6 @@ const minConnections = 2
 func bound(pool *sql.DB, connections int) {
 	pool.SetMaxOpenConns(connections)
 	pool.SetMaxIdleConns(connections)
-}
-
-// redact keeps a password out of messages.
-func redact(raw string) string {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return "(unreadable URL)"
-	}
-	return u.Redacted()
 }
 
 // Close closes all connections; it waits for statements that run.

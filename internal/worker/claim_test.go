@@ -54,7 +54,7 @@ func TestClaimUnderWayIsRunByAWorkerThatIsToEnd(t *testing.T) {
 	held, let := holdUp(t, db, attune.StatusRunning)
 	id := h.submit("a.sh", "echo it ran", `{}`, nil)
 	h.place()
-	eventually(t, held)
+	storetest.Eventually(t, held)
 	h.stop(nil)
 	let()
 	if err := h.wait(); err != nil {
@@ -91,7 +91,7 @@ func TestLockedRowKeepsNoOtherEndBack(t *testing.T) {
 			AND query LIKE '%UPDATE execution%')`).Scan(&yes)
 		return err == nil && yes
 	}
-	eventually(t, waits)
+	storetest.Eventually(t, waits)
 	// As long as it takes to be tried alone, given up, spooled, and tried again from there.
 	for end := time.Now().Add(12 * time.Second); time.Now().Before(end); {
 		begun := time.Now()

@@ -143,7 +143,7 @@ func (w *Worker) reconcile(ctx context.Context) error {
 }
 
 func (w *Worker) abandon(ctx context.Context, f attune.Fence) {
-	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	ctx, cancel := context.WithTimeout(ctx, store.LoopPatience)
 	defer cancel()
 	status, err := w.deps.Executions.Abandon(ctx, f, "worker "+w.cfg.Name+" does not know this attempt")
 	switch {

@@ -52,7 +52,7 @@ func TestNothingThatRunsElsewhereOutlivesTheLease(t *testing.T) {
 		h.place()
 		h.untilIs(id, attune.StatusRunning)
 		var text []byte
-		eventually(t, func() (there bool) {
+		storetest.Eventually(t, func() (there bool) {
 			var err error
 			text, err = os.ReadFile(file)
 			return err == nil
@@ -65,10 +65,10 @@ func TestNothingThatRunsElsewhereOutlivesTheLease(t *testing.T) {
 	}
 	elsewhere, here := pid("elsewhere", retriedWhenAbandoned), pid("here", nil)
 	before := h.lastHeartbeat()
-	eventually(t, func() bool { return h.lastHeartbeat().After(before) }) // the lease is whole
+	storetest.Eventually(t, func() bool { return h.lastHeartbeat().After(before) }) // the lease is whole
 	network.Freeze()
 	frozen := time.Now()
-	eventually(t, func() bool { return syscall.Kill(elsewhere, 0) != nil })
+	storetest.Eventually(t, func() bool { return syscall.Kill(elsewhere, 0) != nil })
 	if lived := time.Since(frozen); lived > 3*heartbeat {
 		t.Errorf("it was there %v after the last heartbeat, and the lease is %v", lived, 3*heartbeat)
 	}
@@ -98,7 +98,7 @@ func TestStartWaitsForADatabaseThatGoesAway(t *testing.T) {
 	h := newHostOn(t, db, leased(time.Second, time.Second))
 	network.Cut()
 	h.begin()
-	eventually(t, func() bool { return network.Refused.Load() > 3 })
+	storetest.Eventually(t, func() bool { return network.Refused.Load() > 3 })
 	network.Restore()
 	select {
 	case <-h.worker.Registered():

@@ -49,17 +49,17 @@ func TestOutageIsToldOnce(t *testing.T) {
 	id := h.submit("a.sh", `touch "$PARAM_BEGUN"; until [ -e "$PARAM_END" ]; do sleep 0.05; done`,
 		`{"begun":"`+begun+`","end":"`+end+`"}`, nil)
 	h.place()
-	eventually(t, func() bool { return isThere(begun) }) // before, it waits for its pack
+	storetest.Eventually(t, func() bool { return isThere(begun) }) // before, it waits for its pack
 	h.store = direct
 	refused := network.Refused.Load()
 	network.Cut()
 	if err := os.WriteFile(end, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, func() bool { return network.Refused.Load() > refused+20 && log.count("kept on this host") > 0 })
+	storetest.Eventually(t, func() bool { return network.Refused.Load() > refused+20 && log.count("kept on this host") > 0 })
 	network.Restore()
 	h.untilIs(id, attune.StatusCompleted)
-	eventually(t, func() bool {
+	storetest.Eventually(t, func() bool {
 		return log.count("the heartbeat works again") == 1 && log.count("results are stored again") == 1
 	})
 	for _, once := range []string{

@@ -9,6 +9,7 @@ import (
 
 	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/internal/store"
+	"github.com/attune-automation/attune/internal/store/storetest"
 	"github.com/attune-automation/attune/internal/worker"
 )
 
@@ -26,7 +27,7 @@ func TestRoomsAreAsNew(t *testing.T) {
 	run := func(script string) (row store.ExecutionRow) {
 		t.Helper()
 		id := h.submit("a.sh", script, `{}`, nil)
-		eventually(t, func() bool {
+		storetest.Eventually(t, func() bool {
 			h.place() // again if it comes back: the last one's slot is free a moment after its row tells so
 			var err error
 			row, err = h.store.Read().Execution(t.Context(), id)
@@ -78,7 +79,7 @@ func TestRoomsAreAsNew(t *testing.T) {
 	}
 	row := run(`echo "$HOME"`)
 	home := strings.TrimSpace(h.read(fmt.Sprintf("execution_%d/stdout.log", row.ID)))
-	eventually(t, func() bool { _, err := os.Lstat(home); return os.IsNotExist(err) })
+	storetest.Eventually(t, func() bool { _, err := os.Lstat(home); return os.IsNotExist(err) })
 	if err := h.end(); err != nil {
 		t.Error(err)
 	}

@@ -147,7 +147,7 @@ func retriedWhenLost(a execution.Assignment) bool {
 }
 
 func (w *Worker) giveBack(ctx context.Context, f attune.Fence) {
-	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	ctx, cancel := context.WithTimeout(ctx, store.LoopPatience)
 	defer cancel()
 	if err := w.deps.Executions.Release(ctx, f); err != nil {
 		w.log.Warn("no free slot, and not given back: the sweep does it", "execution", f.ExecutionID, "error", err)
@@ -206,12 +206,8 @@ func (w *Worker) caughtUp(ctx context.Context, err error) {
 	}
 }
 
-// answerTime bounds how long a database that does not answer holds the loop up: it turns in an outage, too, which tells
-// it from one that hangs.
-const answerTime = 15 * time.Second
-
 func (w *Worker) heldBy(ctx context.Context, status attune.Status) ([]store.ExecutionRow, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	ctx, cancel := context.WithTimeout(ctx, store.LoopPatience)
 	defer cancel()
 	return w.deps.Store.Read().HeldBy(ctx, w.id, status)
 }

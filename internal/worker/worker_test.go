@@ -167,7 +167,7 @@ func (h *host) run(name, script, parameters string) store.ExecutionRow {
 func (h *host) until(id int64, is func(attune.Status) bool) store.ExecutionRow {
 	h.t.Helper()
 	var row store.ExecutionRow
-	eventually(h.t, func() bool {
+	storetest.Eventually(h.t, func() bool {
 		var err error
 		if row, err = h.store.Read().Execution(context.Background(), id); err != nil {
 			h.t.Fatal(err)
@@ -180,21 +180,6 @@ func (h *host) until(id int64, is func(attune.Status) bool) store.ExecutionRow {
 func (h *host) untilIs(id int64, want attune.Status) store.ExecutionRow {
 	h.t.Helper()
 	return h.until(id, func(s attune.Status) bool { return s == want })
-}
-
-// eventually polls until a condition holds.
-func eventually(t *testing.T, holds func() bool) {
-	t.Helper()
-	ticker := time.NewTicker(5 * time.Millisecond)
-	defer ticker.Stop()
-	deadline := time.After(patience)
-	for !holds() {
-		select {
-		case <-ticker.C:
-		case <-deadline:
-			t.Fatal("it never came to be")
-		}
-	}
 }
 
 func (h *host) read(name string) string {
@@ -327,7 +312,7 @@ func TestCancelEndsTheProcessAndFreesTheSlot(t *testing.T) {
 	h := newHost(t, func(c *worker.Config) { c.Slots = 1 }).start()
 	id := h.submit("a.sh", `trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.05; done`, `{}`, nil)
 	h.place()
-	eventually(t, func() bool { return strings.Contains(h.tryRead("execution_1/stdout.log"), "ready") })
+	storetest.Eventually(t, func() bool { return strings.Contains(h.tryRead("execution_1/stdout.log"), "ready") })
 	if _, err := h.Cancel(context.Background(), id, "ada"); err != nil {
 		t.Fatal(err)
 	}
@@ -354,7 +339,7 @@ func TestShutdownWaitsThenAbandons(t *testing.T) {
 	short := h.submit("a.sh", `echo ready; sleep 0.1`, `{}`, nil)
 	long := h.submit("b.sh", `echo ready; sleep 60`, `{}`, nil)
 	h.place()
-	eventually(t, func() bool {
+	storetest.Eventually(t, func() bool {
 		return h.tryRead("execution_1/stdout.log") != "" && h.tryRead("execution_2/stdout.log") != ""
 	})
 	if err := h.end(); err != nil {
@@ -471,7 +456,7 @@ func TestHeartbeatSurvivesAGap(t *testing.T) {
 		_, err := q.MarkWorkerLost(ctx, h.worker.ID(), 1, true)
 		return err
 	})
-	eventually(t, func() bool {
+	storetest.Eventually(t, func() bool {
 		row, err := h.store.Read().Worker(ctx, h.worker.ID())
 		return err == nil && row.Status == attune.WorkerActive && !row.Lapsed && row.Incarnation == 1
 	})
@@ -574,7 +559,7 @@ func TestOldArtifactsAreRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.start() // the chore runs at once
-	eventually(t, func() bool { _, err := os.Stat(dir(old.ID)); return os.IsNotExist(err) })
+	storetest.Eventually(t, func() bool { _, err := os.Stat(dir(old.ID)); return os.IsNotExist(err) })
 	if _, err := os.Stat(dir(young.ID)); err != nil {
 		t.Error(err)
 	}

@@ -172,3 +172,17 @@ func Age(t testing.TB, s *store.Store, id int64, seconds int64) {
 	t.Helper()
 	Write(t, s, func(ctx context.Context, q *store.Queries) error { return q.AgeExecution(ctx, id, seconds) })
 }
+
+// Eventually waits until something holds that a test has set in motion.
+func Eventually(t testing.TB, holds func() bool) {
+	t.Helper()
+	deadline, look := time.After(30*time.Second), time.NewTicker(5*time.Millisecond)
+	defer look.Stop()
+	for !holds() {
+		select {
+		case <-deadline:
+			t.Fatal("it did not come to pass")
+		case <-look.C:
+		}
+	}
+}
