@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/attune-automation/attune"
+	"github.com/attune-automation/attune/internal/store"
 	"github.com/attune-automation/attune/internal/store/storetest"
 	"github.com/attune-automation/attune/internal/testserver"
 	"github.com/attune-automation/attune/internal/worker"
@@ -104,5 +105,49 @@ func TestStartWaitsForADatabaseThatGoesAway(t *testing.T) {
 	case <-h.worker.Registered():
 	case <-time.After(patience):
 		t.Error("the worker did not start")
+	}
+}
+
+// TestRegistrationThatIsNotCommittedIsNone has the commit of a registration fail, and a namesake register meanwhile: the
+// worker must wait for that one's lease, and not take itself for registered.
+func TestRegistrationThatIsNotCommittedIsNone(t *testing.T) {
+	t.Parallel()
+	db := storetest.Postgres(t)
+	h := newHostOn(t, db, leased(time.Second, time.Second))
+	raw := db.Raw(t)
+	do := func(statement string) {
+		t.Helper()
+		if _, err := raw.Exec(statement); err != nil {
+			t.Fatal(statement, err)
+		}
+	}
+	do(`CREATE TABLE gate (is_open BOOLEAN)`)
+	do(`INSERT INTO gate VALUES (FALSE)`)
+	do(`CREATE SEQUENCE tries`) // which counts also what is rolled back
+	do(`CREATE FUNCTION at_the_gate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+		IF NEW.home <> 'other' AND NOT (SELECT is_open FROM gate) THEN
+			PERFORM nextval('tries');
+			RAISE EXCEPTION 'closed' USING ERRCODE = '57P03';
+		END IF;
+		RETURN NULL; END; $$`)
+	do(`CREATE CONSTRAINT TRIGGER gate AFTER INSERT OR UPDATE ON worker DEFERRABLE INITIALLY DEFERRED
+		FOR EACH ROW EXECUTE FUNCTION at_the_gate()`)
+	h.begin()
+	storetest.Eventually(t, func() (tried bool) {
+		return raw.QueryRow(`SELECT is_called FROM tries`).Scan(&tried) == nil && tried
+	})
+	var other int64 // its lease lasts for a look or two of the worker's
+	storetest.Write(t, h.store, func(ctx context.Context, q *store.Queries) (err error) {
+		other, _, err = q.RegisterWorker(ctx, store.Registration{Name: "w", Host: "elsewhere", Slots: 1, Lease: 3 * time.Second, Home: "other"})
+		return err
+	})
+	do(`UPDATE gate SET is_open = TRUE`)
+	storetest.Eventually(t, func() bool {
+		row, err := h.store.Read().WorkerByName(t.Context(), "w")
+		return err == nil && row.Incarnation == 2 && row.Home != "other"
+	})
+	<-h.worker.Registered()
+	if h.worker.ID() != other {
+		t.Errorf("it is worker %d, and the row is %d", h.worker.ID(), other)
 	}
 }

@@ -106,7 +106,7 @@ func (w *Worker) register(ctx context.Context) error {
 		}
 		if !said {
 			w.log.Warn("another process is this worker: waiting until it has left, or its lease is over",
-				"host", holder.Host, "incarnation", holder.Incarnation, "lease", holder.Lease.String())
+				"host", holder.Host, "incarnation", holder.Incarnation, "lease", holder.Lease)
 			said = true
 		}
 		select {
@@ -121,7 +121,7 @@ func (w *Worker) register(ctx context.Context) error {
 func (w *Worker) tryRegister(ctx context.Context, home string) (holder *store.WorkerRow, err error) {
 	begun := time.Now()
 	err = w.deps.Store.Write(ctx, func(q *store.Queries) error {
-		holder = nil
+		holder, w.id, w.incarnation = nil, 0, 0 // what an earlier try wrote may not have been committed
 		row, err := q.WorkerByName(ctx, w.cfg.Name)
 		switch {
 		case attune.ErrorCode(err) == attune.CodeNotFound:
