@@ -26,5 +26,5 @@ func inTime[In, Out any](
 func (a *API) row(ctx context.Context, id int64) (store.ExecutionRow, error) {
 	ctx, cancel := context.WithTimeout(ctx, a.cfg.AnswerTime)
 	defer cancel()
-	return a.cfg.Store.Read().Execution(ctx, id)
+	return a.executions.Do(ctx, id)
 }

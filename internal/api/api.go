@@ -16,6 +16,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/internal/artifact"
 	"github.com/attune-automation/attune/internal/broker"
 	"github.com/attune-automation/attune/internal/execution"
@@ -47,12 +48,16 @@ type API struct {
 	fleet     fleet
 	handler   http.Handler
 	document  *huma.OpenAPI
+
+	executions *lookup[int64, store.ExecutionRow]
+	actions    *lookup[attune.Ref, store.StoredAction]
 }
 
 // New returns an API. It starts nothing.
 func New(cfg Config) *API {
 	cfg.AnswerTime = cmp.Or(cfg.AnswerTime, answerTime)
 	a := &API{cfg: cfg, log: cfg.Logger, readiness: outage.New(cfg.Logger)}
+	a.executions, a.actions = executionLookup(cfg.Store), actionLookup(cfg.Store)
 	mux := http.NewServeMux()
 	operations := humago.New(mux, a.settings())
 	operations.UseMiddleware(strictInput, textOnly(operations))

@@ -156,7 +156,7 @@ func (a *API) target(ctx context.Context, s submission) (execution.Submission, e
 	if err != nil {
 		return execution.Submission{}, invalidField("body.action", err.Error())
 	}
-	stored, err := a.cfg.Store.Read().Action(ctx, ref)
+	stored, err := a.actions.Do(ctx, ref)
 	return execution.Submission{Action: stored.Action, ActionID: stored.ID}, err
 }
 

@@ -17,7 +17,7 @@ type Assignment struct {
 // answer is certain: what this fence has claimed already is answered alike. An attempt that is over, or was placed
 // elsewhere meanwhile, is an error with CodeStale.
 func (s *Service) Claim(ctx context.Context, f attune.Fence) (Assignment, error) {
-	c, err := s.claims.do(ctx, f)
+	c, err := s.claims.Do(ctx, f)
 	if err != nil {
 		return Assignment{}, err
 	}
@@ -37,17 +37,37 @@ type claimed struct {
 	now bool
 }
 
-// claim is one statement in the usual case.
-func claim(ctx context.Context, q *store.Queries, f attune.Fence) (claimed, error) {
-	c, ok, err := q.MarkRunning(ctx, f)
-	switch {
-	case err != nil:
-		return claimed{}, err
-	case ok && c.PassedOver:
-		return claimed{c.ExecutionRow, true}, q.SetPassedOver(ctx, f.WorkerID, f.Incarnation, false)
-	case ok:
-		return claimed{c.ExecutionRow, true}, nil
+// claim is one statement in the usual case, however many calls there are.
+func claim(ctx context.Context, q *store.Queries, calls []*call[attune.Fence, claimed]) error {
+	fences := make([]attune.Fence, len(calls))
+	for i, c := range calls {
+		fences[i] = c.in
 	}
+	got, err := q.MarkRunning(ctx, fences)
+	if err != nil {
+		return err
+	}
+	for _, c := range calls {
+		now, ok := got[c.in]
+		if !ok {
+			if err := c.settle(ctx, q, claimedBefore); err != nil {
+				return err
+			}
+			continue
+		}
+		delete(got, c.in) // another call for the same has claimed it before, then
+		c.out = claimed{now.ExecutionRow, true}
+		if now.PassedOver {
+			if err := q.SetPassedOver(ctx, c.in.WorkerID, c.in.Incarnation, false); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// claimedBefore answers a claim that has changed nothing.
+func claimedBefore(ctx context.Context, q *store.Queries, f attune.Fence) (claimed, error) {
 	row, err := q.Execution(ctx, f.ExecutionID)
 	if err != nil {
 		return claimed{}, err

@@ -1,8 +1,4 @@
 package execution
 
 // Finishing returns how many calls of Finish wait for the next transaction.
-func (s *Service) Finishing() int {
-	s.finishes.mu.Lock()
-	defer s.finishes.mu.Unlock()
-	return len(s.finishes.waiting)
-}
+func (s *Service) Finishing() int { return s.finishes.Waiting() }

@@ -13,7 +13,7 @@ import (
 // requested when the retry policy leaves another attempt. It may be repeated until the answer is certain. An attempt
 // that is not the row's any more is an error with CodeStale, and nothing is stored.
 func (s *Service) Finish(ctx context.Context, f attune.Fence, o attune.Outcome, left []attune.Artifact) (attune.Status, error) {
-	end, err := s.finishes.do(ctx, finished{f, o, left})
+	end, err := s.finishes.Do(ctx, finished{f, o, left})
 	if err != nil {
 		return "", err
 	}
@@ -30,6 +30,8 @@ type finished struct {
 	left    []attune.Artifact
 }
 
+func (f finished) completed() bool { return f.outcome.Status == attune.StatusCompleted }
+
 // ending is what a finished attempt made of its execution.
 type ending struct {
 	status  attune.Status
@@ -38,22 +40,47 @@ type ending struct {
 	message broker.Message
 }
 
-func (s *Service) finish(ctx context.Context, q *store.Queries, in finished) (ending, error) {
-	end, err := s.end(ctx, q, in.fence, in.outcome)
-	if err != nil || !end.written {
-		return end, err
+// finish is two statements in the usual case, that of attempts that have completed and nobody has cancelled, however many
+// calls there are.
+func (s *Service) finish(ctx context.Context, q *store.Queries, calls []*call[finished, ending]) error {
+	done, err := completed(ctx, q, calls)
+	if err != nil {
+		return err
 	}
-	return end, q.PutArtifacts(ctx, in.fence.ExecutionID, end.worker, in.left)
-}
-
-// end ends an attempt. The usual case, one that has completed and nobody has cancelled, is one statement.
-func (s *Service) end(ctx context.Context, q *store.Queries, f attune.Fence, o attune.Outcome) (ending, error) {
-	if o.Status == attune.StatusCompleted { // which no policy retries
-		done, ok, err := q.MarkFinished(ctx, f, attune.StatusRunning, o)
-		if err != nil || ok {
-			return endingOf(f, attune.StatusRunning, o.Status, done), err
+	var left []store.Left
+	for _, c := range calls {
+		if one, ok := done[c.in.fence]; ok && c.in.completed() {
+			delete(done, c.in.fence) // another call for the same has finished it before, then
+			c.out = endingOf(c.in.fence, attune.StatusRunning, attune.StatusCompleted, one)
+		} else if err := c.settle(ctx, q, s.end); err != nil {
+			return err
+		}
+		if c.out.written {
+			left = append(left, store.Left{ExecutionID: c.in.fence.ExecutionID, Worker: c.out.worker, Artifacts: c.in.left})
 		}
 	}
+	return q.PutArtifacts(ctx, left...)
+}
+
+// completed ends the attempts that have completed, which no policy retries.
+func completed(ctx context.Context, q *store.Queries, calls []*call[finished, ending]) (map[attune.Fence]store.Finished, error) {
+	var ended []store.Ended
+	told := map[attune.Fence]bool{}
+	for _, c := range calls {
+		if c.in.completed() && !told[c.in.fence] {
+			told[c.in.fence] = true
+			ended = append(ended, store.Ended{Fence: c.in.fence, Outcome: c.in.outcome})
+		}
+	}
+	if len(ended) == 0 {
+		return nil, nil
+	}
+	return q.MarkFinished(ctx, attune.StatusRunning, ended)
+}
+
+// end ends an attempt that has not completed, or that the row does not have as running.
+func (s *Service) end(ctx context.Context, q *store.Queries, in finished) (ending, error) {
+	f, o := in.fence, in.outcome
 	row, err := q.LockExecution(ctx, f.ExecutionID)
 	if err != nil {
 		return ending{}, err
@@ -146,14 +173,15 @@ func writeFinal(ctx context.Context, q *store.Queries, row store.ExecutionRow, o
 	if !row.Status.CanBecome(o.Status) {
 		return ending{}, attune.Errorf(attune.CodeInternal, "execution %d is %s and can't become %s", row.ID, row.Status, o.Status)
 	}
-	done, ok, err := q.MarkFinished(ctx, row.Fence(), row.Status, o)
-	if err == nil && !ok {
-		err = stale(row.Fence(), "finish")
-	}
+	done, err := q.MarkFinished(ctx, row.Status, []store.Ended{{Fence: row.Fence(), Outcome: o}})
 	if err != nil {
 		return ending{}, err
 	}
-	return endingOf(row.Fence(), row.Status, o.Status, done), nil
+	one, ok := done[row.Fence()]
+	if !ok {
+		return ending{}, stale(row.Fence(), "finish")
+	}
+	return endingOf(row.Fence(), row.Status, o.Status, one), nil
 }
 
 func deref(s *string) string {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 
 	"github.com/attune-automation/attune"
@@ -67,19 +68,9 @@ func place(ctx context.Context, q *store.Queries, asks []ask, reach []int64) (Ro
 	if err != nil {
 		return Round{}, nil, err
 	}
-	var messages []broker.Message
-	for _, one := range p.placements {
-		attempt, ok, err := q.MarkScheduled(ctx, one.execution.ID, one.worker.WorkerRow)
-		if err != nil {
-			return Round{}, nil, err
-		}
-		if !ok {
-			continue
-		}
-		messages = append(messages, scheduled(attune.Fence{
-			ExecutionID: one.execution.ID, Attempt: attempt,
-			WorkerID: one.worker.ID, Incarnation: one.worker.Incarnation,
-		}))
+	messages, err := p.write(ctx, q)
+	if err != nil {
+		return Round{}, nil, err
 	}
 	more := p.more || len(messages) < len(p.placements)
 	return Round{Placed: len(messages), Waiting: true, more: more}, messages, nil
@@ -94,6 +85,35 @@ type plan struct {
 type placement struct {
 	execution store.Waiting
 	worker    *candidate
+}
+
+// write places each that still waits, in one statement for each worker, and returns what announces it: in the order of
+// the plan, so that what has waited longest begins first.
+func (p plan) write(ctx context.Context, q *store.Queries) (messages []broker.Message, err error) {
+	of := map[*candidate][]int64{}
+	for _, one := range p.placements {
+		of[one.worker] = append(of[one.worker], one.execution.ID)
+	}
+	attempts := map[int64]int{}
+	// Workers' rows are locked in one order, whoever places.
+	for _, worker := range slices.SortedFunc(maps.Keys(of), func(a, b *candidate) int { return cmp.Compare(a.ID, b.ID) }) {
+		placed, err := q.MarkScheduled(ctx, worker.WorkerRow, of[worker])
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(attempts, placed)
+	}
+	for _, one := range p.placements {
+		attempt, ok := attempts[one.execution.ID]
+		if !ok {
+			continue
+		}
+		messages = append(messages, scheduled(attune.Fence{
+			ExecutionID: one.execution.ID, Attempt: attempt,
+			WorkerID: one.worker.ID, Incarnation: one.worker.Incarnation,
+		}))
+	}
+	return messages, nil
 }
 
 // newPlan gives the longest due execution of all lines a slot on the freest worker that suits it, again and again.

@@ -29,9 +29,9 @@ type Service struct {
 	publishing *outage.Log
 	versions   versions
 
-	submissions *batch[Submission, submitted]
-	claims      *batch[attune.Fence, claimed]
-	finishes    *batch[finished, ending]
+	submissions *writer[Submission, submitted]
+	claims      *writer[attune.Fence, claimed]
+	finishes    *writer[finished, ending]
 }
 
 // New returns a Service.
@@ -39,9 +39,9 @@ func New(cfg Config) *Service {
 	s := &Service{
 		store: cfg.Store, broker: cfg.Broker, log: cfg.Logger, publishing: outage.New(cfg.Logger), versions: newVersions(),
 	}
-	s.submissions = &batch[Submission, submitted]{store: cfg.Store, one: submit}
-	s.claims = &batch[attune.Fence, claimed]{store: cfg.Store, one: claim}
-	s.finishes = &batch[finished, ending]{store: cfg.Store, one: s.finish}
+	s.submissions = newWriter(cfg.Store, submit)
+	s.claims = newWriter(cfg.Store, claim)
+	s.finishes = newWriter(cfg.Store, s.finish)
 	return s
 }
 

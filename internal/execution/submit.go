@@ -28,7 +28,7 @@ type Submission struct {
 // Submit stores an execution and announces it. When its idempotency key was used by the same request before, it
 // returns that execution and false.
 func (s *Service) Submit(ctx context.Context, sub Submission) (row store.ExecutionRow, created bool, err error) {
-	done, err := s.submissions.do(ctx, sub)
+	done, err := s.submissions.Do(ctx, sub)
 	if err != nil {
 		return done.row, false, err
 	}
@@ -44,32 +44,44 @@ type submitted struct {
 	created bool
 }
 
-// submit is one statement in the usual case, that of an installed action.
-func submit(ctx context.Context, q *store.Queries, sub Submission) (done submitted, err error) {
-	if sub.ActionID == 0 {
-		if sub.ActionID, err = storeScript(ctx, q, sub); err != nil {
-			return done, err
+// submit is one statement in the usual case, that of installed actions, however many calls there are.
+func submit(ctx context.Context, q *store.Queries, calls []*call[Submission, submitted]) error {
+	rows := make([]store.NewExecution, len(calls))
+	for i, c := range calls {
+		if c.in.ActionID == 0 {
+			var err error
+			if c.in.ActionID, err = storeScript(ctx, q, c.in); err != nil {
+				return err
+			}
+		}
+		rows[i] = newRow(c.in)
+	}
+	made, err := q.InsertExecutions(ctx, rows)
+	if err != nil {
+		return err
+	}
+	for i, c := range calls {
+		if c.out.created = made[i].ID != 0; c.out.created {
+			c.out.row = made[i]
+		} else if err := c.settle(ctx, q, submittedBefore); err != nil {
+			return err
 		}
 	}
-	done.row, done.created, err = q.InsertExecution(ctx, newRow(sub))
-	if err != nil || done.created {
-		return done, err
-	}
-	done.row, err = submittedBefore(ctx, q, sub)
-	return done, err
+	return nil
 }
 
 // submittedBefore returns the execution that has the idempotency key already.
-func submittedBefore(ctx context.Context, q *store.Queries, sub Submission) (row store.ExecutionRow, err error) {
+func submittedBefore(ctx context.Context, q *store.Queries, sub Submission) (done submitted, err error) {
 	id, digest, err := q.ByIdempotencyKey(ctx, sub.IdempotencyKey)
 	if err != nil {
-		return row, err
+		return done, err
 	}
 	if digest != sub.RequestDigest {
-		return row, attune.Errorf(attune.CodeConflict,
+		return done, attune.Errorf(attune.CodeConflict,
 			"the idempotency key %q was used for another request (execution %d): use a new key", sub.IdempotencyKey, id)
 	}
-	return q.Execution(ctx, id)
+	done.row, err = q.Execution(ctx, id)
+	return done, err
 }
 
 func storeScript(ctx context.Context, q *store.Queries, sub Submission) (int64, error) {
@@ -106,11 +118,13 @@ func (s *Service) Rerun(ctx context.Context, id, pin int64) (row store.Execution
 		if err != nil {
 			return err
 		}
-		done, err := submit(ctx, q, Submission{
+		made, err := q.InsertExecutions(ctx, []store.NewExecution{newRow(Submission{
 			Action: action.Action, ActionID: action.ID, Parameters: old.Parameters, Env: old.Env, Context: old.Context,
 			Timeout: old.Timeout, Trace: old.Trace, Pin: pin,
-		})
-		row = done.row
+		})})
+		if err == nil {
+			row = made[0]
+		}
 		return err
 	})
 	if err != nil {

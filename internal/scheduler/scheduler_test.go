@@ -128,16 +128,11 @@ func (y *yard) submit() int64 {
 // insert stores a request whose message is lost.
 func (y *yard) insert() (id int64) {
 	y.t.Helper()
-	storetest.Write(y.t, y.store, func(ctx context.Context, q *store.Queries) (err error) {
-		row, _, err := q.InsertExecution(ctx, store.NewExecution{
-			ActionID: y.action.ID, Action: y.action.Ref, MaxAttempts: y.action.Retry.Attempts(),
-			Class:      execution.Class{Runtime: y.action.Runtime}.String(),
-			Parameters: json.RawMessage("{}"), Env: json.RawMessage("{}"), Context: json.RawMessage("{}"),
-		})
-		id = row.ID
-		return err
+	return storetest.Insert(y.t, y.store, store.NewExecution{
+		ActionID: y.action.ID, Action: y.action.Ref, MaxAttempts: y.action.Retry.Attempts(),
+		Class:      execution.Class{Runtime: y.action.Runtime}.String(),
+		Parameters: json.RawMessage("{}"), Env: json.RawMessage("{}"), Context: json.RawMessage("{}"),
 	})
-	return id
 }
 
 func (y *yard) row(id int64) store.ExecutionRow {

@@ -4,43 +4,43 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/attune-automation/attune"
 )
 
-// artifactBatches are how many rows one statement stores: few sizes, because each is a statement of its own.
-var artifactBatches = []int{100, 10, 3, 2, 1}
+// Left is what an attempt of an execution has left on a worker.
+type Left struct {
+	ExecutionID int64
+	Worker      string
+	Artifacts   []attune.Artifact
+}
 
-// PutArtifacts stores the rows of what an attempt left; rows that are there already are replaced, because Finish may
-// be repeated.
-func (q *Queries) PutArtifacts(ctx context.Context, executionID int64, worker string, artifacts []attune.Artifact) error {
-	for len(artifacts) > 0 {
-		fits := slices.IndexFunc(artifactBatches, func(size int) bool { return size <= len(artifacts) })
-		batch := artifacts[:artifactBatches[fits]]
-		artifacts = artifacts[len(batch):]
-		if err := q.putArtifacts(ctx, executionID, worker, batch); err != nil {
-			return err
+// artifactRows bounds how many rows one statement stores.
+const artifactRows = 128
+
+// PutArtifacts stores the rows of what attempts left; rows that are there already are replaced, because Finish may be
+// repeated.
+func (q *Queries) PutArtifacts(ctx context.Context, left ...Left) error {
+	var rows [][]any
+	for _, l := range left {
+		for _, a := range l.Artifacts {
+			rows = append(rows, []any{l.ExecutionID, a.Attempt, a.Name, string(a.Type), a.Bytes, l.Worker})
+		}
+	}
+	for some := range slices.Chunk(rows, artifactRows) {
+		list, args := valuesList(nil, some, "BIGINT", "INTEGER", "TEXT", "TEXT", "BIGINT", "TEXT")
+		_, err := q.exec(ctx, `
+			WITH kept (execution_id, attempt, name, type, bytes, worker_name) AS (`+list+`)
+			INSERT INTO artifact (execution_id, attempt, name, type, bytes, worker_name, created_at)
+			SELECT execution_id, attempt, name, type, bytes, worker_name, {now} FROM kept WHERE execution_id IS NOT NULL
+			ON CONFLICT (execution_id, attempt, name) DO UPDATE SET type = excluded.type, bytes = excluded.bytes`, args...)
+		if err != nil {
+			return wrap(err, "store artifacts of execution %d and others", some[0][0])
 		}
 	}
 	return nil
-}
-
-func (q *Queries) putArtifacts(ctx context.Context, executionID int64, worker string, batch []attune.Artifact) error {
-	args := []any{executionID, worker}
-	rows := make([]string, len(batch))
-	for i, a := range batch {
-		n := len(args)
-		rows[i] = fmt.Sprintf("($1, $%d, $%d, $%d, $%d, $2, {now})", n+1, n+2, n+3, n+4)
-		args = append(args, a.Attempt, a.Name, string(a.Type), a.Bytes)
-	}
-	_, err := q.exec(ctx, `INSERT INTO artifact (execution_id, attempt, name, type, bytes, worker_name, created_at)
-		VALUES `+strings.Join(rows, ", ")+`
-		ON CONFLICT (execution_id, attempt, name) DO UPDATE SET type = excluded.type, bytes = excluded.bytes`, args...)
-	return wrap(err, "store the artifacts of execution %d", executionID)
 }
 
 // StoredArtifact is an artifact and the worker that has its file.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -27,20 +28,51 @@ type NewExecution struct {
 	Context        json.RawMessage
 }
 
-// InsertExecution stores a requested execution, unless its idempotency key was used before; it returns whether it did.
-func (q *Queries) InsertExecution(ctx context.Context, e NewExecution) (row ExecutionRow, created bool, err error) {
-	row, err = scanExecution(q.row(ctx, `
+// InsertExecutions stores requested executions, and returns their rows in the same order. Where an idempotency key was
+// used before, nothing is stored and the row is zero.
+func (q *Queries) InsertExecutions(ctx context.Context, asked []NewExecution) ([]ExecutionRow, error) {
+	rows := make([][]any, len(asked))
+	for i, e := range asked {
+		rows[i] = []any{
+			e.ActionID, string(e.Action), e.MaxAttempts, e.Class, keyOf(e.Class), e.IdempotencyKey, e.RequestDigest,
+			e.Timeout.Microseconds(), e.Trace, []byte(e.Parameters), []byte(e.Env), []byte(e.Context),
+		}
+	}
+	list, args := valuesList(nil, rows, "BIGINT", "TEXT", "INTEGER", "TEXT", "TEXT", "TEXT", "TEXT",
+		"BIGINT", "BOOLEAN", "{bytes}", "{bytes}", "{bytes}")
+	made := make([]ExecutionRow, len(asked))
+	err := each(ctx, q, func(row scanner) error {
+		var key sql.NullString
+		r, err := scanExecutionAnd(row, &key)
+		if err != nil {
+			return err
+		}
+		// No database promises an order of what it returns.
+		for i, e := range asked {
+			if made[i].ID == 0 && e.became(r, key.String) {
+				made[i] = r
+				return nil
+			}
+		}
+		return attune.Errorf(attune.CodeInternal, "the database has stored execution %d, which is not as it was to be", r.ID)
+	}, `
+		WITH asked (action_id, action_ref, max_attempts, class, class_key, idempotency_key, request_digest, timeout_us, trace,
+			parameters, env, context) AS (`+list+`)
 		INSERT INTO execution (action_id, action_ref, status, attempt, max_attempts, class, class_key,
 			idempotency_key, request_digest, timeout_us, trace, not_before, published_at, created_at, parameters, env, context)
-		VALUES ($1, $2, 'requested', 1, $3, $4, $5, NULLIF($6, ''), $7, $8, $9, {now}, {now}, {now}, $10, $11, $12)
+		SELECT action_id, action_ref, 'requested', 1, max_attempts, class, class_key, NULLIF(idempotency_key, ''),
+			request_digest, timeout_us, trace, {now}, {now}, {now}, parameters, env, context
+		FROM asked WHERE action_id IS NOT NULL
 		ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
-		RETURNING `+executionColumns,
-		e.ActionID, string(e.Action), e.MaxAttempts, e.Class, keyOf(e.Class), e.IdempotencyKey, e.RequestDigest,
-		e.Timeout.Microseconds(), e.Trace, []byte(e.Parameters), []byte(e.Env), []byte(e.Context)))
-	if errors.Is(err, sql.ErrNoRows) {
-		return ExecutionRow{}, false, nil
-	}
-	return row, err == nil, wrap(err, "store an execution of %s", e.Action)
+		RETURNING `+executionColumns+`, idempotency_key`, args...)
+	return made, wrap(err, "store %d executions", len(asked))
+}
+
+// became tells whether a row, with its idempotency key, is what was asked for. Two rows of which it tells that are alike
+// in all that was.
+func (e NewExecution) became(r ExecutionRow, key string) bool {
+	return r.ActionID == e.ActionID && r.Class == e.Class && r.Timeout == e.Timeout.Truncate(time.Microsecond) && r.Trace == e.Trace &&
+		key == e.IdempotencyKey && bytes.Equal(r.Parameters, e.Parameters) && bytes.Equal(r.Env, e.Env) && bytes.Equal(r.Context, e.Context)
 }
 
 // ByIdempotencyKey returns the id and the request's digest of the execution that was submitted with key, or 0.
@@ -122,11 +154,22 @@ func (q *Queries) LockExecution(ctx context.Context, id int64) (ExecutionRow, er
 	return q.oneExecution(ctx, id, `SELECT `+executionColumns+` FROM execution WHERE id = $1 {for update}`)
 }
 
+// ExecutionsByID returns those of the executions that there are.
+func (q *Queries) ExecutionsByID(ctx context.Context, ids []int64) ([]ExecutionRow, error) {
+	list, args := inList(nil, ids)
+	rows, err := collect(ctx, q, scanExecution, `SELECT `+executionColumns+` FROM execution WHERE id IN `+list, args...)
+	return rows, wrap(err, "load %d executions", len(ids))
+}
+
+// NoExecution is the error of an execution that there is not.
+func NoExecution(id int64) error {
+	return attune.Errorf(attune.CodeNotFound, "there is no execution %d: `attune execution list` shows what there is", id)
+}
+
 func (q *Queries) oneExecution(ctx context.Context, id int64, query string) (ExecutionRow, error) {
 	r, err := scanExecution(q.row(ctx, query, id))
 	if errors.Is(err, sql.ErrNoRows) {
-		return r, attune.Errorf(attune.CodeNotFound,
-			"there is no execution %d: `attune execution list` shows what there is", id)
+		return r, NoExecution(id)
 	}
 	return r, wrap(err, "load execution %d", id)
 }

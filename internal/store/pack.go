@@ -136,10 +136,21 @@ func scanAction(row scanner) (a StoredAction, err error) {
 func (q *Queries) Action(ctx context.Context, ref attune.Ref) (StoredAction, error) {
 	a, err := scanAction(q.row(ctx, `SELECT id, definition FROM action WHERE ref = $1 AND installed`, string(ref)))
 	if errors.Is(err, sql.ErrNoRows) {
-		return a, attune.Errorf(attune.CodeNotFound,
-			"there is no action %s: `attune action list` shows what is installed", ref)
+		return a, NoAction(ref)
 	}
 	return a, wrap(err, "load action %s", ref)
+}
+
+// NoAction is the error of an action that is not installed.
+func NoAction(ref attune.Ref) error {
+	return attune.Errorf(attune.CodeNotFound, "there is no action %s: `attune action list` shows what is installed", ref)
+}
+
+// ActionsByRef returns the installed versions of those of the actions that there are.
+func (q *Queries) ActionsByRef(ctx context.Context, refs []attune.Ref) ([]StoredAction, error) {
+	list, args := inList(nil, refs)
+	actions, err := collect(ctx, q, scanAction, `SELECT id, definition FROM action WHERE installed AND ref IN `+list, args...)
+	return actions, wrap(err, "load %d actions", len(refs))
 }
 
 // ActionVersion returns the version of an action that has this row.

@@ -29,7 +29,7 @@ var postgresDialect = dialect{
 	name: "postgres",
 	words: strings.NewReplacer(
 		"{now}", "(EXTRACT(EPOCH FROM statement_timestamp()) * 1000000)::bigint",
-		"{for update}", "FOR UPDATE", "{skip locked}", "FOR UPDATE SKIP LOCKED"),
+		"{bytes}", "BYTEA", "{for update}", "FOR UPDATE", "{skip locked}", "FOR UPDATE SKIP LOCKED"),
 	remote:         true,
 	driverPrepares: true,
 	waitBriefly:    "SET LOCAL lock_timeout = '500ms'",
@@ -43,13 +43,21 @@ var postgresDialect = dialect{
 	},
 }
 
-// Limits that every session has, unless the URL says otherwise. A server that is stopped in the middle of a
-// transaction must not hold its locks for ever.
-var sessionLimits = map[string]string{
-	"application_name":                    "attune",
+// sessionSettings are what every session has, unless the URL says otherwise.
+var sessionSettings = map[string]string{
+	"application_name": "attune",
+
+	// A server that is stopped in the middle of a transaction must not hold its locks for ever.
 	"statement_timeout":                   "30s",
 	"lock_timeout":                        "10s",
 	"idle_in_transaction_session_timeout": "15s",
+
+	// Every statement has an index that serves it. A table that was small when a statement was planned would be read
+	// from end to end until it is planned again, however large it has become meanwhile.
+	"enable_seqscan":   "off",
+	"enable_hashjoin":  "off",
+	"enable_mergejoin": "off",
+	"enable_material":  "off",
 }
 
 // postgresAway tells of errors that say nothing of the statement: the server or the way to it is gone, is starting or
@@ -120,7 +128,7 @@ func newPostgresServer(cfg Config) (postgresServer, error) {
 	if err != nil {
 		return postgresServer{}, attune.Errorf(attune.CodeInvalid, "database.url: %v", err)
 	}
-	for name, value := range sessionLimits {
+	for name, value := range sessionSettings {
 		if _, given := config.RuntimeParams[name]; !given {
 			config.RuntimeParams[name] = value
 		}

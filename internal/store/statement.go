@@ -153,12 +153,25 @@ func (q *Queries) repeatably(ctx context.Context, do func() error) error {
 }
 
 // collect runs a query and scans every row of its answer.
-func collect[T any](ctx context.Context, q *Queries, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
+func collect[T any](ctx context.Context, q *Queries, scan func(scanner) (T, error), query string, args ...any) (all []T, err error) {
+	err = each(ctx, q, func(row scanner) error {
+		one, err := scan(row)
+		all = append(all, one)
+		return err
+	}, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// each runs a statement and calls do with every row of its answer.
+func each(ctx context.Context, q *Queries, do func(scanner) error, query string, args ...any) error {
 	ctx, cancel := q.bounded(ctx)
 	defer cancel()
 	statement, err := q.statement(ctx, query)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	var rows *sql.Rows
 	err = q.repeatably(ctx, func() error {
@@ -166,16 +179,13 @@ func collect[T any](ctx context.Context, q *Queries, scan func(scanner) (T, erro
 		return err
 	})
 	if err != nil {
-		return nil, classify(q.dialect, err)
+		return classify(q.dialect, err)
 	}
 	defer func() { _ = rows.Close() }() // rows.Err below tells what matters
-	var all []T
 	for rows.Next() {
-		one, err := scan(rows)
-		if err != nil {
-			return nil, err
+		if err := do(rows); err != nil {
+			return err
 		}
-		all = append(all, one)
 	}
-	return all, classify(q.dialect, rows.Err())
+	return classify(q.dialect, rows.Err())
 }

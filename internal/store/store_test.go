@@ -20,16 +20,10 @@ import (
 
 func insert(t *testing.T, s *store.Store, a store.StoredAction) int64 {
 	t.Helper()
-	var id int64
-	storetest.Write(t, s, func(ctx context.Context, q *store.Queries) (err error) {
-		row, _, err := q.InsertExecution(ctx, store.NewExecution{
-			ActionID: a.ID, Action: a.Ref, MaxAttempts: 1, Class: `{"runtime":"shell"}`,
-			Parameters: []byte(`{"message":"a\u0000b"}`), Env: []byte(`{}`), Context: []byte(`{}`),
-		})
-		id = row.ID
-		return err
+	return storetest.Insert(t, s, store.NewExecution{
+		ActionID: a.ID, Action: a.Ref, MaxAttempts: 1, Class: `{"runtime":"shell"}`,
+		Parameters: []byte(`{"message":"a\u0000b"}`), Env: []byte(`{}`), Context: []byte(`{}`),
 	})
-	return id
 }
 
 func TestTransitionsInSQLAreThoseOfTheTable(t *testing.T) {
@@ -325,16 +319,16 @@ func TestAnyTextEndsAnExecution(t *testing.T) {
 		id := insert(t, s, action)
 		fence := attune.Fence{ExecutionID: id, Attempt: 1, WorkerID: worker.ID, Incarnation: worker.Incarnation}
 		storetest.Write(t, s, func(ctx context.Context, q *store.Queries) error {
-			if _, _, err := q.MarkScheduled(ctx, id, worker); err != nil {
+			if _, err := q.MarkScheduled(ctx, worker, []int64{id}); err != nil {
 				return err
 			}
-			if _, _, err := q.MarkRunning(ctx, fence); err != nil {
+			if _, err := q.MarkRunning(ctx, []attune.Fence{fence}); err != nil {
 				return err
 			}
-			_, _, err := q.MarkFinished(ctx, fence, attune.StatusRunning, attune.Outcome{
+			_, err := q.MarkFinished(ctx, attune.StatusRunning, []store.Ended{{Fence: fence, Outcome: attune.Outcome{
 				Status: attune.StatusFailed, Result: []byte("\"a\\u0000\""),
 				Failure: &attune.Failure{Kind: attune.FailureExit, Message: "NUL \x00 and \xff\xfe"},
-			})
+			}}})
 			return err
 		})
 		row, err := s.Read().Execution(context.Background(), id)

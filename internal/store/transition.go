@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,17 +18,22 @@ import (
 // The row is found by its id. PostgreSQL would also read the whole of a partial index, if it once was empty when it
 // planned: status || '' is no condition of any index.
 
-// MarkScheduled places a requested execution on a worker, and returns which attempt that is.
-func (q *Queries) MarkScheduled(ctx context.Context, id int64, w WorkerRow) (attempt int, ok bool, err error) {
-	err = q.row(ctx, `
-		UPDATE execution SET status = 'scheduled', worker_id = $2, worker_name = $3, incarnation = $4,
+// MarkScheduled places requested executions on a worker, and returns which attempt that is, of each that was placed.
+func (q *Queries) MarkScheduled(ctx context.Context, w WorkerRow, ids []int64) (attempts map[int64]int, err error) {
+	list, args := inList([]any{w.ID, w.Name, w.Incarnation}, ids)
+	attempts = make(map[int64]int, len(ids))
+	err = each(ctx, q, func(row scanner) error {
+		var id int64
+		var attempt int
+		err := row.Scan(&id, &attempt)
+		attempts[id] = attempt
+		return err
+	}, `
+		UPDATE execution SET status = 'scheduled', worker_id = $1, worker_name = $2, incarnation = $3,
 			scheduled_at = {now}, published_at = {now}
-		WHERE id = $1 AND status || '' = 'requested'
-		RETURNING attempt`, id, w.ID, w.Name, w.Incarnation).Scan(&attempt)
-	if errors.Is(err, sql.ErrNoRows) {
-		return 0, false, nil
-	}
-	return attempt, err == nil, wrap(err, "schedule execution %d", id)
+		WHERE id IN `+list+` AND status || '' = 'requested'
+		RETURNING id, attempt`, args...)
+	return attempts, wrap(err, "schedule %d executions on worker %d", len(ids), w.ID)
 }
 
 // Claimed is what a claim has made of an execution.
@@ -36,20 +42,51 @@ type Claimed struct {
 	PassedOver bool // its worker is passed over until it claims something, as it now has
 }
 
-// MarkRunning is a worker's claim of what was placed on it.
-func (q *Queries) MarkRunning(ctx context.Context, f attune.Fence) (c Claimed, ok bool, err error) {
-	row := q.row(ctx, `
-		UPDATE execution SET status = 'running', started_at = {now}
-		WHERE id = $1 AND status || '' = 'scheduled' AND attempt = $2 AND worker_id = $3 AND incarnation = $4
-		RETURNING `+executionColumns+`, (SELECT w.passed_over FROM worker w WHERE w.id = execution.worker_id)`,
-		f.ExecutionID, f.Attempt, f.WorkerID, f.Incarnation)
-	var passedOver sql.NullBool
-	c.ExecutionRow, err = scanExecutionAnd(row, &passedOver)
-	if errors.Is(err, sql.ErrNoRows) {
-		return Claimed{}, false, nil
+// MarkRunning is a worker's claim of what was placed on it, and returns what it has got.
+func (q *Queries) MarkRunning(ctx context.Context, fences []attune.Fence) (map[attune.Fence]Claimed, error) {
+	got := make(map[attune.Fence]Claimed, len(fences))
+	for _, some := range alike(fences) {
+		list, args := inList([]any{some.attempt, some.worker, some.incarnation}, some.ids)
+		err := each(ctx, q, func(row scanner) (err error) {
+			var c Claimed
+			var passedOver sql.NullBool
+			c.ExecutionRow, err = scanExecutionAnd(row, &passedOver)
+			c.PassedOver = passedOver.Bool
+			got[c.Fence()] = c
+			return err
+		}, `
+			UPDATE execution SET status = 'running', started_at = {now}
+			WHERE id IN `+list+` AND status || '' = 'scheduled' AND attempt = $1 AND worker_id = $2 AND incarnation = $3
+			RETURNING `+executionColumns+`, (SELECT w.passed_over FROM worker w WHERE w.id = execution.worker_id)`, args...)
+		if err != nil {
+			return nil, wrap(err, "claim %d executions", len(some.ids))
+		}
 	}
-	c.PassedOver = passedOver.Bool
-	return c, err == nil, wrap(err, "claim execution %d", f.ExecutionID)
+	return got, nil
+}
+
+// group is fences that differ in nothing but the execution.
+type group struct {
+	attempt             int
+	worker, incarnation int64
+	ids                 []int64
+}
+
+func (g *group) has(f attune.Fence) bool {
+	return g.attempt == f.Attempt && g.worker == f.WorkerID && g.incarnation == f.Incarnation
+}
+
+// alike groups fences, of which nearly all are alike: first attempts on one worker.
+func alike(fences []attune.Fence) (groups []*group) {
+	for _, f := range fences {
+		i := slices.IndexFunc(groups, func(g *group) bool { return g.has(f) })
+		if i < 0 {
+			i = len(groups)
+			groups = append(groups, &group{attempt: f.Attempt, worker: f.WorkerID, incarnation: f.Incarnation})
+		}
+		groups[i].ids = append(groups[i].ids, f.ExecutionID)
+	}
+	return groups
 }
 
 // MarkReleased gives back a scheduled execution that was not claimed.
@@ -62,6 +99,12 @@ func (q *Queries) MarkReleased(ctx context.Context, f attune.Fence) (bool, error
 	return n > 0, wrap(err, "release execution %d", f.ExecutionID)
 }
 
+// Ended is how an attempt has ended.
+type Ended struct {
+	Fence   attune.Fence
+	Outcome attune.Outcome
+}
+
 // Finished tells of an execution that has ended what others are told of it.
 type Finished struct {
 	Action attune.Ref
@@ -69,25 +112,41 @@ type Finished struct {
 	At     time.Time // of the change in the table, which may be later than the end
 }
 
-// MarkFinished ends a live execution for good. The caller has checked that from can become o.Status.
-func (q *Queries) MarkFinished(ctx context.Context, f attune.Fence, from attune.Status, o attune.Outcome) (done Finished, ok bool, err error) {
-	kind, message := failureColumns(o.Failure)
-	var at int64
-	err = q.row(ctx, `
-		UPDATE execution SET status = $6, finished_at = `+endedAgo("$18")+`, exit_code = $7, signal = $8, error_kind = $9,
-			error_message = $10, stdout_bytes = $11, stdout_dropped = $12, stderr_bytes = $13, stderr_dropped = $14,
-			cpu_ms = $15, max_rss_bytes = $16, result = $17
-		WHERE id = $1 AND attempt = $2 AND worker_id = $3 AND incarnation = $4 AND status || '' = $5
-		RETURNING action_ref, worker_name, {now}`,
-		f.ExecutionID, f.Attempt, f.WorkerID, f.Incarnation, string(from), string(o.Status), o.ExitCode, o.Signal,
-		kind, message, o.Stdout.Bytes, o.Stdout.DroppedBytes, o.Stderr.Bytes, o.Stderr.DroppedBytes,
-		o.Resources.CPUMillis, o.Resources.MaxRSSBytes, nullBytes(o.Result), o.Age.Microseconds(),
-	).Scan((*string)(&done.Action), &done.Worker, &at)
-	if errors.Is(err, sql.ErrNoRows) {
-		return Finished{}, false, nil
+// MarkFinished ends live executions for good, and returns those that were as named. The caller has checked that from
+// can become the status of each.
+func (q *Queries) MarkFinished(ctx context.Context, from attune.Status, ended []Ended) (map[attune.Fence]Finished, error) {
+	rows := make([][]any, len(ended))
+	for i, e := range ended {
+		o := e.Outcome
+		kind, message := failureColumns(o.Failure)
+		rows[i] = []any{
+			e.Fence.ExecutionID, e.Fence.Attempt, e.Fence.WorkerID, e.Fence.Incarnation, string(o.Status), o.Age.Microseconds(),
+			o.ExitCode, o.Signal, kind, message, o.Stdout.Bytes, o.Stdout.DroppedBytes, o.Stderr.Bytes, o.Stderr.DroppedBytes,
+			o.Resources.CPUMillis, o.Resources.MaxRSSBytes, nullBytes(o.Result),
+		}
 	}
-	done.At = fromMicros(at)
-	return done, err == nil, wrap(err, "finish execution %d", f.ExecutionID)
+	list, args := valuesList([]any{string(from)}, rows, "BIGINT", "INTEGER", "BIGINT", "BIGINT", "TEXT", "BIGINT",
+		"INTEGER", "TEXT", "TEXT", "TEXT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "{bytes}")
+	done := make(map[attune.Fence]Finished, len(ended))
+	err := each(ctx, q, func(row scanner) error {
+		var f attune.Fence
+		var one Finished
+		var at int64
+		err := row.Scan(&f.ExecutionID, &f.Attempt, &f.WorkerID, &f.Incarnation, (*string)(&one.Action), &one.Worker, &at)
+		one.At = fromMicros(at)
+		done[f] = one
+		return err
+	}, `
+		WITH ended (ended_id, ended_attempt, ended_on, ended_life, ended_as, age, code, sig, kind, message,
+			out_bytes, out_dropped, err_bytes, err_dropped, cpu, rss, value) AS (`+list+`)
+		UPDATE execution SET status = ended_as, finished_at = `+endedAgo("age")+`, exit_code = code, signal = sig,
+			error_kind = kind, error_message = message, stdout_bytes = out_bytes, stdout_dropped = out_dropped,
+			stderr_bytes = err_bytes, stderr_dropped = err_dropped, cpu_ms = cpu, max_rss_bytes = rss, result = value
+		FROM ended
+		WHERE id = ended_id AND attempt = ended_attempt AND worker_id = ended_on AND incarnation = ended_life
+			AND status || '' = $1
+		RETURNING id, attempt, worker_id, incarnation, action_ref, worker_name, {now}`, args...)
+	return done, wrap(err, "finish %d executions", len(ended))
 }
 
 // endedAgo is the time before now by so many microseconds, but never before the start: hosts have clocks of their own.

@@ -129,7 +129,9 @@ func TestManyArtifactsAreStoredOnce(t *testing.T) {
 			left[i] = attune.Artifact{Name: "files/" + string(rune('a'+i)), Type: attune.ArtifactFile, Bytes: int64(i), Attempt: 1}
 		}
 		for range 2 {
-			storetest.Write(t, s, func(ctx context.Context, q *store.Queries) error { return q.PutArtifacts(ctx, id, "w", left) })
+			storetest.Write(t, s, func(ctx context.Context, q *store.Queries) error {
+				return q.PutArtifacts(ctx, store.Left{ExecutionID: id, Worker: "w", Artifacts: left})
+			})
 		}
 		stored, err := s.Read().Artifacts(context.Background(), id)
 		if err != nil || len(stored) != len(left) {

@@ -131,7 +131,7 @@ func (c courier) keepStale(ctx context.Context, e ending) {
 		if err != nil {
 			return err
 		}
-		return q.PutArtifacts(ctx, e.Fence.ExecutionID, worker.Name, e.Artifacts)
+		return q.PutArtifacts(ctx, store.Left{ExecutionID: e.Fence.ExecutionID, Worker: worker.Name, Artifacts: e.Artifacts})
 	})
 	if err != nil {
 		c.log.Warn("artifacts of a refused attempt are not listed", "execution", e.Fence.ExecutionID, "error", err)

@@ -19,17 +19,12 @@ import (
 // ended stores an execution that was cancelled before it began, and returns its id.
 func ended(t *testing.T, s *store.Store, action store.StoredAction) int64 {
 	t.Helper()
-	var id int64
-	storetest.Write(t, s, func(ctx context.Context, q *store.Queries) (err error) {
-		row, _, err := q.InsertExecution(ctx, store.NewExecution{
-			ActionID: action.ID, Action: action.Ref, MaxAttempts: 1, Class: "{}",
-			Parameters: json.RawMessage("{}"), Env: json.RawMessage("{}"), Context: json.RawMessage("{}"),
-		})
-		if err != nil {
-			return err
-		}
-		id = row.ID
-		_, err = q.MarkEnded(ctx, id, attune.StatusRequested, attune.StatusCancelled, "t", attune.Failure{Kind: attune.FailureCancelled})
+	id := storetest.Insert(t, s, store.NewExecution{
+		ActionID: action.ID, Action: action.Ref, MaxAttempts: 1, Class: "{}",
+		Parameters: json.RawMessage("{}"), Env: json.RawMessage("{}"), Context: json.RawMessage("{}"),
+	})
+	storetest.Write(t, s, func(ctx context.Context, q *store.Queries) error {
+		_, err := q.MarkEnded(ctx, id, attune.StatusRequested, attune.StatusCancelled, "t", attune.Failure{Kind: attune.FailureCancelled})
 		return err
 	})
 	return id

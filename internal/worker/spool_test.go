@@ -24,10 +24,10 @@ func (h *host) claimed(n int) []attune.Fence {
 		id := h.submit("a.sh", "true", `{}`, nil)
 		fences[i] = attune.Fence{ExecutionID: id, Attempt: 1, WorkerID: row.ID, Incarnation: row.Incarnation}
 		storetest.Write(h.t, h.store, func(ctx context.Context, q *store.Queries) error {
-			if _, _, err := q.MarkScheduled(ctx, id, row); err != nil {
+			if _, err := q.MarkScheduled(ctx, row, []int64{id}); err != nil {
 				return err
 			}
-			_, _, err := q.MarkRunning(ctx, fences[i])
+			_, err := q.MarkRunning(ctx, fences[i:i+1])
 			return err
 		})
 	}

@@ -167,6 +167,19 @@ func Write(t testing.TB, s *store.Store, do func(context.Context, *store.Queries
 	}
 }
 
+// Insert stores a requested execution and returns its id.
+func Insert(t testing.TB, s *store.Store, e store.NewExecution) (id int64) {
+	t.Helper()
+	Write(t, s, func(ctx context.Context, q *store.Queries) error {
+		rows, err := q.InsertExecutions(ctx, []store.NewExecution{e})
+		if err == nil {
+			id = rows[0].ID
+		}
+		return err
+	})
+	return id
+}
+
 // Age moves the times of an execution's row into the past, as if so much time had gone by.
 func Age(t testing.TB, s *store.Store, id int64, seconds int64) {
 	t.Helper()

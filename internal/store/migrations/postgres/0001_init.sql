@@ -207,31 +207,41 @@ WHEN (NEW.status <> OLD.status AND (OLD.status || '>' || NEW.status) NOT IN (
     'canceling>cancelled', 'canceling>completed', 'canceling>failed', 'canceling>timeout'))
 EXECUTE FUNCTION refuse('illegal transition of an execution');
 
--- The slots that an execution takes on its worker, counted where its row changes, so that nobody has to count rows to
--- find a free one, and no writer can forget to.
+-- The slots that executions take on their workers, counted where their rows change, so that nobody has to count rows to
+-- find a free one, and no writer can forget to. An update of many rows writes each worker's row once; what is inserted
+-- or deleted takes no slot, but for rows that somebody moves by hand.
 -- +goose StatementBegin
-CREATE FUNCTION count_slots() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION move_slots() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF TG_OP <> 'INSERT' AND OLD.status IN ('scheduled', 'running', 'canceling') THEN
-        UPDATE worker SET slots_used = slots_used - 1 WHERE id = OLD.worker_id;
-    END IF;
-    IF TG_OP <> 'DELETE' AND NEW.status IN ('scheduled', 'running', 'canceling') THEN
-        UPDATE worker SET slots_used = slots_used + 1 WHERE id = NEW.worker_id;
-    END IF;
+    UPDATE worker SET slots_used = slots_used + moved.n
+    FROM (SELECT worker_id, sum(one) AS n FROM (
+            SELECT worker_id, 1 AS one FROM after WHERE status IN ('scheduled', 'running', 'canceling')
+            UNION ALL
+            SELECT worker_id, -1 FROM before WHERE status IN ('scheduled', 'running', 'canceling')) held
+        GROUP BY worker_id HAVING sum(one) <> 0) moved
+    WHERE id = moved.worker_id;
+    RETURN NULL;
+END;
+$$;
+CREATE FUNCTION take_slot() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE worker SET slots_used = slots_used + 1 WHERE id = NEW.worker_id;
+    RETURN NULL;
+END;
+$$;
+CREATE FUNCTION free_slot() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE worker SET slots_used = slots_used - 1 WHERE id = OLD.worker_id;
     RETURN NULL;
 END;
 $$;
 -- +goose StatementEnd
-CREATE TRIGGER execution_moves_slot
-AFTER UPDATE OF status, worker_id ON execution
-FOR EACH ROW
-WHEN ((NEW.status IN ('scheduled', 'running', 'canceling'), NEW.worker_id)
-    IS DISTINCT FROM (OLD.status IN ('scheduled', 'running', 'canceling'), OLD.worker_id))
-EXECUTE FUNCTION count_slots();
+CREATE TRIGGER execution_moves_slot AFTER UPDATE ON execution
+REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION move_slots();
 CREATE TRIGGER execution_takes_slot AFTER INSERT ON execution
-FOR EACH ROW WHEN (NEW.status IN ('scheduled', 'running', 'canceling')) EXECUTE FUNCTION count_slots();
+FOR EACH ROW WHEN (NEW.status IN ('scheduled', 'running', 'canceling')) EXECUTE FUNCTION take_slot();
 CREATE TRIGGER execution_frees_slot AFTER DELETE ON execution
-FOR EACH ROW WHEN (OLD.status IN ('scheduled', 'running', 'canceling')) EXECUTE FUNCTION count_slots();
+FOR EACH ROW WHEN (OLD.status IN ('scheduled', 'running', 'canceling')) EXECUTE FUNCTION free_slot();
 
 -- +goose Down
 DROP TABLE key;
@@ -244,4 +254,6 @@ DROP TABLE action;
 DROP TABLE archive;
 DROP TABLE pack;
 DROP FUNCTION refuse;
-DROP FUNCTION count_slots;
+DROP FUNCTION move_slots;
+DROP FUNCTION take_slot;
+DROP FUNCTION free_slot;
