@@ -52,11 +52,15 @@ func (l *lookup[K, V]) read(ctx context.Context, asked []*batch.Call[K, V]) {
 }
 
 func executionLookup(s *store.Store) *lookup[int64, store.ExecutionRow] {
-	find := func(ctx context.Context, ids []int64) ([]store.ExecutionRow, error) { return s.Read().ExecutionsByID(ctx, ids) }
+	find := func(ctx context.Context, ids []int64) ([]store.ExecutionRow, error) {
+		return s.Read().ExecutionsByID(ctx, ids)
+	}
 	return newLookup(find, func(r store.ExecutionRow) int64 { return r.ID }, store.NoExecution)
 }
 
 func actionLookup(s *store.Store) *lookup[attune.Ref, store.StoredAction] {
-	find := func(ctx context.Context, refs []attune.Ref) ([]store.StoredAction, error) { return s.Read().ActionsByRef(ctx, refs) }
+	find := func(ctx context.Context, refs []attune.Ref) ([]store.StoredAction, error) {
+		return s.Read().ActionsByRef(ctx, refs)
+	}
 	return newLookup(find, func(a store.StoredAction) attune.Ref { return a.Ref }, store.NoAction)
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -103,6 +104,23 @@ func TestCallsThatComeTogetherShareATransaction(t *testing.T) {
 		FROM execution WHERE status = 'completed'`, running[0].ExecutionID).Scan(&first, &others)
 	if err != nil || first != 1 || others != 1 {
 		t.Errorf("%d and %d transactions, want one for the first and one for all others: %v", first, others, err)
+	}
+}
+
+// A call that is repeated while it is under way shares a transaction with itself.
+func TestRepeatedCallsShareATransaction(t *testing.T) {
+	t.Parallel()
+	db := storetest.Postgres(t)
+	b, raw := newBench(t, db, nil), db.Raw(t)
+	running := b.manyRunning(3)
+	twice := slices.Concat(running, running[1:], running[1:2])
+	for i, err := range b.crowd(raw, twice) {
+		if err != nil {
+			t.Errorf("%d: %v", i, err)
+		}
+	}
+	for _, f := range running {
+		b.is(f.ExecutionID, attune.StatusCompleted)
 	}
 }
 

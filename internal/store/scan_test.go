@@ -78,6 +78,7 @@ func TestChoresReadByIndexOnSQLite(t *testing.T) {
 	}
 	s = db.Open(t)
 	chores(t, s)
+	moved(t, s, action, storetest.Worker(t, s, "mover", 5), 3)
 	looked, whole := 0, regexp.MustCompile(`^SCAN (execution|worker|runtime|e|n|w)$`)
 	for _, text := range s.Prepared() {
 		for _, step := range steps(t, raw, text) {
