@@ -81,6 +81,48 @@ func TestNothingThatRunsElsewhereOutlivesTheLease(t *testing.T) {
 	_ = h.wait()
 }
 
+// What is claimed when the lease can hardly last any more does not begin: another worker may be given it.
+func TestClaimNearTheEndOfTheLeaseIsNotRun(t *testing.T) {
+	t.Parallel()
+	db := storetest.Postgres(t)
+	const heartbeat, grace = time.Second, 100 * time.Millisecond
+	h := newHostOn(t, db, leased(heartbeat, grace)).start()
+	raw := db.Raw(t)
+	for _, statement := range []string{
+		`CREATE FUNCTION forbid() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no heartbeat'; END; $$`,
+		`CREATE TRIGGER forbid BEFORE UPDATE OF last_heartbeat ON worker FOR EACH ROW EXECUTE FUNCTION forbid()`,
+	} {
+		if _, err := raw.Exec(statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	last := h.lastHeartbeat()
+	storetest.Eventually(t, func() bool { // by then it is too late, and the lease is still there
+		now, err := h.store.Read().Now(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return now.Sub(last) > 3*heartbeat-heartbeat/2-grace
+	})
+	marks := [2]string{filepath.Join(t.TempDir(), "elsewhere"), filepath.Join(t.TempDir(), "here")}
+	elsewhere := h.submit("a.sh", `touch "$PARAM_FILE"`, `{"file":"`+marks[0]+`"}`, retriedWhenAbandoned)
+	here := h.submit("b.sh", `touch "$PARAM_FILE"`, `{"file":"`+marks[1]+`"}`, nil)
+	if n := h.place(); n != 2 {
+		t.Fatalf("%d were placed", n)
+	}
+	h.untilIs(here, attune.StatusCompleted)
+	storetest.Eventually(t, func() bool {
+		row, err := h.store.Read().Execution(context.Background(), elsewhere)
+		return err == nil && row.Attempt == 2
+	})
+	if _, err := os.Stat(marks[0]); err == nil {
+		t.Error("what another worker may be given has begun here")
+	}
+	if _, err := os.Stat(marks[1]); err != nil {
+		t.Error("what nobody else is given has not run:", err)
+	}
+}
+
 func (h *host) lastHeartbeat() time.Time {
 	h.t.Helper()
 	row, err := h.store.Read().Worker(context.Background(), h.worker.ID())
