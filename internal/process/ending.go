@@ -60,8 +60,7 @@ func (e *ending) watch(ctx context.Context, timeout time.Duration) Stop {
 	pause := firstLook
 	looks := time.NewTimer(pause)
 	defer looks.Stop()
-	for look := 1; ; look++ {
-		e.peak.look()
+	for {
 		select {
 		case <-e.leader:
 			return NotStopped
@@ -70,9 +69,8 @@ func (e *ending) watch(ctx context.Context, timeout time.Duration) Stop {
 		case <-ctx.Done():
 			return Cancelled
 		case <-looks.C:
-			if look > firstLooks {
-				pause = min(2*pause, lastLook)
-			}
+			e.peak.look()
+			pause = min(2*pause, lastLook)
 			looks.Reset(pause)
 		}
 	}

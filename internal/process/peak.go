@@ -4,6 +4,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -13,16 +14,32 @@ import (
 // (exec_mmap in fs/exec.c): a worker of 30 MB would report 30 MB for every action below that.
 type peak struct {
 	pid   int
+	own   *ownPeak
 	seen  int64
 	looks int
 }
 
-// Between looks at the leader: often at first, because most actions are short and grow quickly, then seldom.
+// Between looks at the leader: each waits twice as long as the one before, because most actions are short and grow
+// quickly.
 const (
-	firstLook  = 500 * time.Microsecond
-	firstLooks = 8 // that are so close together; then each waits twice as long as the one before
+	firstLook  = time.Millisecond
+	firstLooks = 2 // what has had no more was over within some milliseconds
 	lastLook   = time.Second
 )
+
+// ownPeak is our own peak memory as it was last read. It only grows, so that what does not exceed this one does not
+// exceed the present one either. The zero value has not been read.
+type ownPeak struct{ seen atomic.Int64 }
+
+// below tells whether our own peak is below so many bytes.
+func (o *ownPeak) below(bytes int64) bool {
+	if bytes <= o.seen.Load() {
+		return false
+	}
+	now := highWater("self")
+	o.seen.Store(now) // a lower one by somebody who read earlier costs another look
+	return bytes > now
+}
 
 // look reads the leader's peak so far; what has ended tells nothing any more.
 func (p *peak) look() {
@@ -31,12 +48,12 @@ func (p *peak) look() {
 }
 
 // tell returns the peak in bytes: that of the largest process waited for, if it exceeds our own, else the leader's as
-// last seen. One that was over before it could be looked at twice has at least the pages that it touched, each of which
-// was a fault; later that says nothing, because pages come and go.
+// last seen. One that was over within the first looks has at least the pages that it touched, each of which was a
+// fault; later that says nothing, because pages come and go.
 func (p *peak) tell(usage *syscall.Rusage) int64 {
 	waited := usage.Maxrss << 10 // getrusage(2): kilobytes on Linux
 	switch {
-	case waited > highWater("self"):
+	case p.own.below(waited):
 		return waited
 	case p.looks <= firstLooks:
 		return max(p.seen, min(waited, usage.Minflt*int64(os.Getpagesize())))

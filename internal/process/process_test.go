@@ -48,6 +48,12 @@ func TestPeakMemoryIsTheActionsOwn(t *testing.T) {
 		if err != nil || large.MaxRSS < 300*mib {
 			t.Errorf("a bash whose child holds 300 MiB: %d bytes, %v", large.MaxRSS, err)
 		}
+		grown := bytes.Repeat([]byte{1}, 4*mib) // since we looked at ourselves
+		short, err := s.Run(context.Background(), bash("3", `:`, io.Discard))
+		if err != nil || short.MaxRSS <= 0 || short.MaxRSS > 16*mib {
+			t.Errorf("a bash that does nothing: %d bytes, %v", short.MaxRSS, err)
+		}
+		runtime.KeepAlive(grown)
 	})
 	runtime.KeepAlive(ballast)
 }

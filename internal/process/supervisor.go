@@ -37,6 +37,7 @@ type Supervisor struct {
 	nursery func() (nursery, error) // found at first use
 	hurry   chan struct{}           // closed when no grace is left
 	hurried sync.Once
+	own     ownPeak
 
 	children *children
 	adopts   atomic.Bool // this process is a subreaper: orphans become its children
@@ -106,9 +107,8 @@ func (s *Supervisor) run(ctx context.Context, c Command, family family, record *
 		return Exit{}, err
 	}
 	end := &ending{
-		family: family, peak: peak{pid: leader.Pid}, grace: c.Grace, hurry: hurry{c.Hurry, s.hurry}, leader: make(chan struct{}),
+		family: family, peak: peak{pid: leader.Pid, own: &s.own}, grace: c.Grace, hurry: hurry{c.Hurry, s.hurry}, leader: make(chan struct{}),
 	}
-	end.peak.look() // at once: it may be over in a moment
 	recordErr := record.born(family.identity())
 	pipes.pump(c)
 	go func() {
