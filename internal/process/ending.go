@@ -26,6 +26,8 @@ type ending struct {
 	leader  chan struct{} // closed when state and waitErr are set
 	state   *os.ProcessState
 	waitErr error
+
+	signalled bool // by us
 }
 
 // await waits for the leader alone, by its pid.
@@ -90,6 +92,7 @@ func (e *ending) end(grace time.Duration, exit *Exit) {
 	if e.gone() {
 		return
 	}
+	e.signalled = true
 	e.family.signal(unix.SIGTERM)
 	if e.wait(grace, e.hurry) {
 		return

@@ -11,13 +11,13 @@ import (
 // nursery is where families begin: one for each mechanism.
 type nursery interface {
 	mechanism() Mechanism
-	// family names the place of a command that is about to be born; it makes nothing.
-	family(id string) family
+	// family names a place for commands that are to be born; it makes nothing.
+	family(name string) family
 }
 
 // family is all processes of one command. Its methods may be called by one goroutine at a time.
 type family interface {
-	// open makes the family's place.
+	// open makes the family's place. One that is somebody else's is fs.ErrExist.
 	open() error
 	// birth calls start so that its child is a member from its first instruction on.
 	birth(sys *syscall.SysProcAttr, start func() (pid int, err error)) error
@@ -31,8 +31,11 @@ type family interface {
 	signal(sig syscall.Signal)
 	// kill sends SIGKILL to all members, in a way that a storm of forks can't outrun where the mechanism has one.
 	kill()
-	// cpu is the processor time of all members, past ones too; 0 if the mechanism can't tell.
+	// cpu is the processor time of all members since the place was made or renewed; 0 if the mechanism can't tell.
 	cpu() time.Duration
+	// renew makes the place ready for another family, and tells whether that one will find it as the first one did. The
+	// family is empty.
+	renew() bool
 	// close gives back what the family's place took. The family is empty.
 	close() error
 }
@@ -77,9 +80,9 @@ func log(cfg Config) *slog.Logger {
 func adopt(id identity) (family, error) {
 	switch id.Mechanism {
 	case Cgroup2:
-		return &cgroup2Family{group{id.Path}}, nil
+		return &cgroup2Family{group: group{path: id.Path}}, nil
 	case Freezer:
-		return &freezerFamily{group: group{id.Path}}, nil
+		return &freezerFamily{group: group{path: id.Path}}, nil
 	case Subreaper:
 		return &descent{leader: member{id.PID, id.Start}, orphaned: true}, nil
 	}

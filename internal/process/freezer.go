@@ -25,7 +25,7 @@ func openFreezer(cfg Config) (nursery, error) {
 	if err != nil {
 		return nil, err
 	}
-	probe := group{filepath.Join(base, groupName(cfg, "probe-"+strconv.Itoa(os.Getpid())))}
+	probe := group{path: filepath.Join(base, groupName(cfg, "probe-"+strconv.Itoa(os.Getpid())))}
 	if err := probe.make(); err != nil {
 		return nil, err
 	}
@@ -38,8 +38,8 @@ func openFreezer(cfg Config) (nursery, error) {
 
 func (n *freezer) mechanism() Mechanism { return Freezer }
 
-func (n *freezer) family(id string) family {
-	return &freezerFamily{group: group{filepath.Join(n.base, groupName(n.cfg, id))}, home: n.base}
+func (n *freezer) family(name string) family {
+	return &freezerFamily{group: group{path: filepath.Join(n.base, groupName(n.cfg, name))}, home: n.base}
 }
 
 type freezerFamily struct {
@@ -107,5 +107,11 @@ func (f *freezerFamily) kill() {
 }
 
 func (f *freezerFamily) cpu() time.Duration { return 0 }
+
+// renew also looks whether a member that may do so has frozen the group.
+func (f *freezerFamily) renew() bool {
+	state, err := os.ReadFile(filepath.Join(f.path, "freezer.state"))
+	return err == nil && strings.TrimSpace(string(state)) == "THAWED" && f.asMade() && f.empty()
+}
 
 func (f *freezerFamily) close() error { return f.remove() }

@@ -72,10 +72,24 @@ func TestMechanismsOfThisHost(t *testing.T) {
 
 func supervisor(tb testing.TB, m process.Mechanism) *process.Supervisor {
 	tb.Helper()
-	s, err := process.New(process.Config{RecordsDir: tb.TempDir(), Mechanism: m})
+	return supervisorIn(tb, tb.TempDir(), m)
+}
+
+// supervisorIn returns a supervisor with its records in dir, of which nothing is left when the test has ended.
+func supervisorIn(tb testing.TB, dir string, m process.Mechanism) *process.Supervisor {
+	tb.Helper()
+	s, err := process.New(process.Config{RecordsDir: dir, Mechanism: m})
 	if err != nil {
 		tb.Fatal(err)
 	}
+	tb.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			tb.Error(err)
+		}
+		if left, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(left) > 0 {
+			tb.Errorf("records left: %v, %v", left, err)
+		}
+	})
 	return s
 }
 

@@ -2,6 +2,7 @@ package process_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -21,6 +22,14 @@ func superviseUntilKilled(dir string) {
 	})
 	if err != nil {
 		panic(err)
+	}
+	// The victim is not the first one, and has a shorter name.
+	if _, err := s.Run(context.Background(), bash("one-that-ends-before", "true", io.Discard)); err != nil {
+		panic(err)
+	}
+	if os.Getenv("PROCESS_TEST_SCRIPT") == "" {
+		fmt.Println("ready")
+		select {}
 	}
 	_, err = s.Run(context.Background(), bash("victim", os.Getenv("PROCESS_TEST_SCRIPT"), os.Stdout))
 	panic(fmt.Sprintf("the test should have killed this process: %v", err))
@@ -52,6 +61,50 @@ func TestLeftoversOfAKilledSupervisorAreEnded(t *testing.T) {
 			t.Errorf("a second time: %v, %v", again, err)
 		}
 	})
+}
+
+// TestWhatWasKeptIsNoLeftover kills a supervisor of which nothing runs.
+func TestWhatWasKeptIsNoLeftover(t *testing.T) {
+	eachMechanism(t, func(t *testing.T, _ *process.Supervisor, mech process.Mechanism) {
+		dir := t.TempDir()
+		killSupervisor(t, dir, "", mech)
+		record := recordIn(t, dir)
+		if record.ID != "" || record.Family.PID != 0 || (record.Family.Path == "") != (mech == process.Subreaper) {
+			t.Errorf("nothing was kept, or as somebody's: %+v", record)
+		}
+		s := supervisorIn(t, dir, process.Auto)
+		if ended, err := s.EndLeftovers(context.Background()); err != nil || len(ended) != 0 {
+			t.Errorf("%v, %v", ended, err)
+		}
+		if _, err := os.Stat(record.Family.Path); err == nil {
+			t.Error("its control group is left")
+		}
+	})
+}
+
+// recorded is what the one record in a directory says.
+type recorded struct {
+	ID     string
+	Family struct {
+		Path string
+		PID  int
+	}
+}
+
+func recordIn(tb testing.TB, dir string) (r recorded) {
+	tb.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.json"))
+	if err != nil || len(files) != 1 {
+		tb.Fatalf("not one record: %v, %v", files, err)
+	}
+	text, err := os.ReadFile(files[0])
+	if err == nil {
+		err = json.Unmarshal(text, &r)
+	}
+	if err != nil {
+		tb.Fatalf("%s: %v", text, err)
+	}
+	return r
 }
 
 func killSupervisor(t *testing.T, dir, script string, m process.Mechanism) {
@@ -91,7 +144,9 @@ func TestRecordOfAnotherProcessKillsNobody(t *testing.T) {
 		// the pid is the bystander's, the start time a later one's
 		fmt.Sprintf(`{"id":"a","boot_id":%q,"family":{"mechanism":"subreaper","pid":%d,"start":99999999999}}`, strings.TrimSpace(string(boot)), bystander.Process.Pid),
 		fmt.Sprintf(`{"id":"b","boot_id":"another","family":{"mechanism":"subreaper","pid":%d,"start":1}}`, bystander.Process.Pid),
+		fmt.Sprintf(`{"id":"","boot_id":%q,"family":{"mechanism":"subreaper"}}      `, strings.TrimSpace(string(boot))),
 		`{"id":"half`,
+		``,
 	} {
 		if err := os.WriteFile(filepath.Join(dir, strconv.Itoa(i)+".json"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // stat is what we need of /proc/PID/stat (proc(5)).
@@ -79,7 +80,7 @@ func processName(pid int) string {
 }
 
 // bootID names this boot of the kernel: pids of another one mean nothing.
-func bootID() (string, error) {
+var bootID = sync.OnceValues(func() (string, error) {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	return strings.TrimSpace(string(id)), err
-}
+})

@@ -52,7 +52,7 @@ func reaping(dir string) {
 		return err == nil && !strings.Contains(string(children), "Z")
 	})
 	stop(errors.New("the test has ended"))
-	if err := <-ended; err != nil {
+	if err := errors.Join(<-ended, s.Close()); err != nil {
 		panic(err)
 	}
 	os.Exit(0)

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,17 +11,23 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// record is the file that names a living command, for the supervisor that comes after one that was killed.
+// record is the file that names what a command runs in, for the supervisor that comes after one that was killed. It stays
+// open, and is written anew for each command.
 type record struct {
 	path string
-	entry
+	file *os.File
+	boot string
+	made unix.Stat_t
+	size int // of its text
 }
 
 // entry is what a record holds.
 type entry struct {
-	ID     string   `json:"id"`
+	ID     string   `json:"id"` // of the command; "" between two
 	Boot   string   `json:"boot_id"`
 	Family identity `json:"family"`
 }
@@ -35,44 +42,66 @@ func (id identity) check() error {
 	return nil
 }
 
-// writeRecord writes a record before its command is born, and before its control group is made: its name is known by
-// then, so that no kill of ours falls between.
-func writeRecord(dir, id string, family identity) (*record, error) {
+// newRecord writes a record before its command is born, and before its control group is made: its name is known by
+// then, so that no kill of ours falls between. One that is there already is somebody's: the error is fs.ErrExist.
+func newRecord(dir, name, id string, family identity) (*record, error) {
 	boot, err := bootID()
 	if err != nil {
-		return nil, fmt.Errorf("record of command %s: %w", id, err)
+		return nil, err
 	}
-	r := &record{filepath.Join(dir, id+recordSuffix), entry{id, boot, family}}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("record of command %s: %w", id, err)
+		return nil, err
 	}
-	return r, r.write()
+	r := &record{path: filepath.Join(dir, name+recordSuffix), boot: boot}
+	if r.file, err = os.OpenFile(r.path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600); err != nil {
+		return nil, err
+	}
+	if err = unix.Fstat(int(r.file.Fd()), &r.made); err == nil {
+		err = r.write(id, family)
+	}
+	if err != nil {
+		return nil, errors.Join(err, r.close(), r.remove())
+	}
+	return r, nil
 }
 
-// born adds what is known of the leader only now.
-func (r *record) born(family identity) error {
-	if r.Family == family {
-		return nil
-	}
-	r.Family = family
-	return r.write()
-}
-
-// write does not sync: after a power cut there is no process to find.
-func (r *record) write() error {
-	text, err := json.Marshal(r.entry)
+// write says whose the record is now. It is one write to one page, which is there as a whole or not at all for whoever
+// looks after a kill. Blanks, which JSON does not mind, cover the end of a longer text. Nothing is synced: after a power
+// cut there is no process to find.
+func (r *record) write(id string, family identity) error {
+	text, err := json.Marshal(entry{id, r.boot, family})
 	if err != nil {
 		return err
 	}
-	temporary := r.path + ".new"
-	if err := os.WriteFile(temporary, text, 0o600); err != nil {
-		return fmt.Errorf("record of command %s: %w", r.ID, err)
+	text = append(text, bytes.Repeat([]byte(" "), max(0, r.size-len(text)))...)
+	if _, err := r.file.WriteAt(text, 0); err != nil {
+		return fmt.Errorf("write %s: %w", r.path, err)
 	}
-	return os.Rename(temporary, r.path)
+	r.size = len(text)
+	return nil
 }
 
-func (r *record) remove() error {
-	err := os.Remove(r.path)
+// born adds what is known of the leader only now. A group has been named before.
+func (r *record) born(id string, family identity) error {
+	if family.PID == 0 {
+		return nil
+	}
+	return r.write(id, family)
+}
+
+// asMade tells whether the open file is still what the next supervisor will read.
+func (r *record) asMade() bool {
+	var now unix.Stat_t
+	err := unix.Lstat(r.path, &now)
+	return err == nil && now.Dev == r.made.Dev && now.Ino == r.made.Ino && now.Size == int64(r.size)
+}
+
+func (r *record) close() error { return r.file.Close() }
+
+func (r *record) remove() error { return removeRecord(r.path) }
+
+func removeRecord(path string) error {
+	err := os.Remove(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -121,11 +150,10 @@ func (s *Supervisor) endRecorded(ctx context.Context, path, boot string) (left L
 	var e entry
 	if strings.HasSuffix(path, ".new") || json.Unmarshal(text, &e) != nil {
 		// Half a record: it is written whole before its command is born, so nothing was.
-		return left, false, os.Remove(path)
+		return left, false, removeRecord(path)
 	}
-	r := &record{path, e}
 	if e.Boot != boot {
-		return left, false, r.remove()
+		return left, false, removeRecord(path)
 	}
 	if err := e.Family.check(); err != nil {
 		return left, false, err
@@ -141,7 +169,10 @@ func (s *Supervisor) endRecorded(ctx context.Context, path, boot string) (left L
 			return left, true, err
 		}
 	}
-	return left, lived, errors.Join(family.close(), r.remove())
+	if err := family.close(); err != nil {
+		return left, lived, err
+	}
+	return left, lived && e.ID != "", removeRecord(path)
 }
 
 // killAll kills a family without a grace: its supervisor is dead, and so is whoever waited for it.

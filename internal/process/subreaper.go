@@ -174,11 +174,15 @@ func (f *descent) kill() {
 
 func (f *descent) cpu() time.Duration { return 0 }
 
+// renew forgets the leader: there is no place that could have been changed.
+func (f *descent) renew() bool { return f.close() == nil }
+
 func (f *descent) close() error {
 	if f.nursery != nil {
 		f.nursery.mu.Lock()
 		defer f.nursery.mu.Unlock()
 		delete(f.nursery.living, f)
+		f.leader = member{}
 	}
 	return nil
 }

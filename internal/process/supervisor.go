@@ -26,7 +26,7 @@ const (
 // Config says where a Supervisor keeps its records.
 type Config struct {
 	Name       string    // of the worker, for logs
-	RecordsDir string    // one small file for each living command
+	RecordsDir string    // one small file for each living command, and for what waits for the next one
 	Mechanism  Mechanism // Auto takes the surest that works here
 	Logger     *slog.Logger
 }
@@ -37,6 +37,7 @@ type Supervisor struct {
 	nursery func() (nursery, error) // found at first use
 	hurry   chan struct{}           // closed when no grace is left
 	hurried sync.Once
+	berths  berths
 	own     ownPeak
 
 	children *children
@@ -48,7 +49,7 @@ func New(cfg Config) (*Supervisor, error) {
 	if cfg.RecordsDir == "" {
 		return nil, errors.New("process: no directory for records")
 	}
-	s := &Supervisor{cfg: cfg, hurry: make(chan struct{}), children: newChildren()}
+	s := &Supervisor{cfg: cfg, hurry: make(chan struct{}), berths: berths{cfg: cfg}, children: newChildren()}
 	s.nursery = sync.OnceValues(func() (nursery, error) {
 		n, err := findNursery(cfg)
 		s.adopts.Store(err == nil && n.mechanism() == Subreaper)
@@ -59,6 +60,9 @@ func New(cfg Config) (*Supervisor, error) {
 
 // Hurry ends all graces, now and from now on: what is being ended gets SIGKILL at once.
 func (s *Supervisor) Hurry() { s.hurried.Do(func() { close(s.hurry) }) }
+
+// Close removes what is kept for the next commands. From then on nothing is kept; what runs goes on.
+func (s *Supervisor) Close() error { return s.berths.close() }
 
 // Mechanism tells which mechanism is in use.
 func (s *Supervisor) Mechanism() (Mechanism, error) {
@@ -79,37 +83,48 @@ func (s *Supervisor) Run(ctx context.Context, c Command) (Exit, error) {
 	if err != nil {
 		return Exit{}, err
 	}
-	family := nursery.family(c.ID)
-	// The record comes first: of whatever is made after it, a kill of ours leaves nothing that is not named there.
-	record, err := writeRecord(s.cfg.RecordsDir, c.ID, family.identity())
+	berth, err := s.berths.take(nursery, c.ID)
 	if err != nil {
 		return Exit{}, err
 	}
-	if err := family.open(); err != nil {
-		return Exit{}, errors.Join(fmt.Errorf("prepare for command %s: %w", c.ID, err), record.remove())
+	leader, pipes, err := s.begin(c, berth)
+	if err != nil && berth.used { // its place may have been changed since it was looked at
+		if berth, err = s.berths.replace(berth, nursery, c.ID); err != nil {
+			return Exit{}, err
+		}
+		leader, pipes, err = s.begin(c, berth)
 	}
-	exit, err := s.run(ctx, c, family, record)
+	if err != nil {
+		return Exit{}, errors.Join(err, s.berths.giveBack(berth))
+	}
+	exit, err := s.run(ctx, c, berth, leader, pipes)
 	if len(exit.Survivors) > 0 {
-		return exit, err // the record stays, so that the next start tries again
+		return exit, errors.Join(err, berth.record.close()) // it stays, so that the next start tries again
 	}
-	return exit, errors.Join(err, family.close(), record.remove())
+	return exit, errors.Join(err, s.berths.giveBack(berth))
 }
 
-func (s *Supervisor) run(ctx context.Context, c Command, family family, record *record) (Exit, error) {
+// begin starts a command; if it can't be started, nothing of it is left.
+func (s *Supervisor) begin(c Command, b *berth) (*os.Process, *pipes, error) {
 	pipes, err := newPipes(c)
 	if err != nil {
-		return Exit{}, err
+		return nil, nil, err
 	}
-	leader, err := s.start(c, family, pipes)
+	leader, err := s.start(c, b.family, pipes)
 	pipes.closeChildEnds()
 	if err != nil {
 		pipes.closeOwnEnds()
-		return Exit{}, err
+		return nil, nil, err
 	}
+	return leader, pipes, nil
+}
+
+// run takes a command that has begun to its end.
+func (s *Supervisor) run(ctx context.Context, c Command, b *berth, leader *os.Process, pipes *pipes) (Exit, error) {
 	end := &ending{
-		family: family, peak: peak{pid: leader.Pid, own: &s.own}, grace: c.Grace, hurry: hurry{c.Hurry, s.hurry}, leader: make(chan struct{}),
+		family: b.family, peak: peak{pid: leader.Pid, own: &s.own}, grace: c.Grace, hurry: hurry{c.Hurry, s.hurry}, leader: make(chan struct{}),
 	}
-	recordErr := record.born(family.identity())
+	recordErr := b.record.born(c.ID, b.family.identity())
 	pipes.pump(c)
 	go func() {
 		end.await(leader)
@@ -118,6 +133,7 @@ func (s *Supervisor) run(ctx context.Context, c Command, family family, record *
 	exit := end.supervise(ctx, c.Timeout)
 	exit.OutputHeld = pipes.drain()
 	end.account(&exit)
+	b.killed = end.signalled || exit.Signal == "SIGKILL"
 	if end.waitErr != nil {
 		return exit, fmt.Errorf("wait for command %s: %w", c.ID, end.waitErr)
 	}

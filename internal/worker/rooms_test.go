@@ -83,7 +83,7 @@ func TestRoomsAreAsNew(t *testing.T) {
 	if err := h.end(); err != nil {
 		t.Error(err)
 	}
-	for _, name := range []string{"tasks", "spare"} {
+	for _, name := range []string{"tasks", "spare", "processes"} {
 		if left, _ := os.ReadDir(filepath.Join(h.dir, "workers", "w", name)); len(left) > 0 {
 			t.Errorf("%s: %v", name, left)
 		}

@@ -144,10 +144,11 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 	}
 	defer unlock()
 	if err := w.start(ctx); err != nil {
+		closed := w.deps.Processes.Close() // interpreters may have been asked
 		if ctx.Err() != nil {
-			return nil // told to end before it was ready: nothing has begun
+			return closed // told to end before it was ready: nothing has begun
 		}
-		return fmt.Errorf("start worker %s: %w", w.cfg.Name, err)
+		return fmt.Errorf("start worker %s: %w", w.cfg.Name, errors.Join(err, closed))
 	}
 	defer func() { err = errors.Join(err, w.deps.Runtimes.CleanUp(context.WithoutCancel(ctx))) }()
 
@@ -191,7 +192,8 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 	w.finishRunning(stopWork, err)
 	w.awaitSpool()
 	stopControl(errShutdown)
-	return errors.Join(err, tending.Wait(), w.rooms.close(), w.leave(context.WithoutCancel(ctx)))
+	// What is kept goes before the home does, and before the lock does.
+	return errors.Join(err, tending.Wait(), w.rooms.close(), w.deps.Processes.Close(), w.leave(context.WithoutCancel(ctx)))
 }
 
 // queuePatience is how long a worker that has its row waits for its queues before it calls itself ready.

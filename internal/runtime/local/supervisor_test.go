@@ -13,5 +13,10 @@ func newSupervisor(tb testing.TB) *process.Supervisor {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	tb.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
 	return s
 }
