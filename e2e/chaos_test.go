@@ -208,11 +208,7 @@ func TestChaos(t *testing.T) {
 		t.Errorf("processes are left: %q", left)
 	}
 	for _, name := range f.workers {
-		for _, dir := range []string{"tasks", "processes", "spool"} {
-			if left, _ := os.ReadDir(filepath.Join(f.workerDir(name), "workers", name, dir)); len(left) > 0 {
-				t.Errorf("worker %s leaves %s: %v", name, dir, left)
-			}
-		}
+		f.keepsNothing(name)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -370,6 +371,33 @@ func (h *host) output(c *client.Client, id int64) string {
 		h.t.Fatal(err)
 	}
 	return string(text)
+}
+
+// keepsNothing asserts that a worker keeps nothing of an execution: no private directory, no spooled result, and no
+// record that names a command. (A record that names none waits for the next one.)
+func (h *host) keepsNothing(worker string) {
+	h.t.Helper()
+	dir := filepath.Join(h.workerDir(worker), "workers", worker)
+	for _, name := range []string{"tasks", "spool"} {
+		left, err := os.ReadDir(filepath.Join(dir, name))
+		if len(left) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
+			h.t.Errorf("worker %s: %s holds %v, %v", worker, name, left, err)
+		}
+	}
+	records, err := filepath.Glob(filepath.Join(dir, "processes", "*"))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	for _, file := range records {
+		var record struct{ ID string }
+		text, err := os.ReadFile(file)
+		if err == nil {
+			err = json.Unmarshal(text, &record)
+		}
+		if err != nil || record.ID != "" {
+			h.t.Errorf("worker %s: %s holds %s, %v", worker, file, text, err)
+		}
+	}
 }
 
 var marks atomic.Int64

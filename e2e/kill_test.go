@@ -86,11 +86,7 @@ func TestKilledServerStartsAgain(t *testing.T) {
 		if after.SlotsUsed != 0 {
 			t.Errorf("%d slots are still taken", after.SlotsUsed)
 		}
-		for _, dir := range []string{"processes", "tasks"} {
-			if left, err := os.ReadDir(filepath.Join(h.workerDir("w"), "workers", "w", dir)); len(left) > 0 {
-				t.Errorf("%s holds %v, %v", dir, left, err)
-			}
-		}
+		h.keepsNothing("w")
 	})
 }
 

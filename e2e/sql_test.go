@@ -21,9 +21,9 @@ const (
 
 // Texts of statements by which an ambush knows what the worker is doing.
 const (
-	claiming  = "SET status = 'running'"         // the first statement of Claim
-	fetching  = "SELECT content FROM archive"    // the first time that files are needed, after the claim and before the process
-	finishing = "SET status = $6, finished_at =" // the first statement of Finish for what has completed
+	claiming  = "SET status = 'running'"      // the first statement of Claim
+	fetching  = "SELECT content FROM archive" // the first time that files are needed, after the claim and before the process
+	finishing = "SET status = ended_as"       // the first statement of Finish
 )
 
 // sqlWire is the wire of a process to PostgreSQL.

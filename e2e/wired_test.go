@@ -171,9 +171,5 @@ func (w *wired) stays(id int64, want attune.Status, mark string) {
 		row, err := w.Worker(w.t.Context(), "w")
 		return err == nil && row.SlotsUsed == 0
 	})
-	for _, dir := range []string{"tasks", "processes", "spool"} {
-		if left, _ := os.ReadDir(filepath.Join(w.workerDir("w"), "workers", "w", dir)); len(left) > 0 {
-			w.t.Errorf("%s holds %v", dir, left)
-		}
-	}
+	w.keepsNothing("w")
 }
