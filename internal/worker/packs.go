@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/attune-automation/attune/internal/batch"
 	"github.com/attune-automation/attune/internal/pack"
 	"github.com/attune-automation/attune/internal/store"
 )
@@ -15,17 +16,23 @@ import (
 type packs struct {
 	root  string
 	store *store.Store
-	mu    sync.Mutex // one look or unpacking at a time; the usual case, a look, is short
+	looks *batch.Batch[string, error] // by digest: attempts that begin together share a look
+	mu    sync.Mutex                  // one unpacking at a time
 }
 
-func newPacks(root string, s *store.Store) *packs { return &packs{root: root, store: s} }
+func newPacks(root string, s *store.Store) *packs {
+	p := &packs{root: root, store: s}
+	p.looks = batch.New(p.look)
+	return p
+}
 
 // dir returns where the archive with this digest is unpacked, after having unpacked it if it was not there, or was no
 // longer as it was.
 func (p *packs) dir(ctx context.Context, digest string) (string, error) {
 	dir := filepath.Join(p.root, digest)
-	if p.verify(dir, digest) {
-		return dir, nil
+	changed, err := p.looks.Do(ctx, digest)
+	if err != nil || changed == nil {
+		return dir, err
 	}
 	archive, err := p.fetch(ctx, digest)
 	if err != nil {
@@ -39,10 +46,15 @@ func (p *packs) dir(ctx context.Context, digest string) (string, error) {
 	return dir, pack.Unpack(archive, digest, dir)
 }
 
-func (p *packs) verify(dir, digest string) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return pack.Verify(dir, digest) == nil
+// look answers those who ask about a digest with one look, which begins after they have asked.
+func (p *packs) look(_ context.Context, asked []*batch.Call[string, error]) {
+	found := map[string]error{}
+	for _, a := range asked {
+		if _, ok := found[a.In]; !ok {
+			found[a.In] = pack.Verify(filepath.Join(p.root, a.In), a.In)
+		}
+		a.Answer(found[a.In], nil)
+	}
 }
 
 // fetch loads an archive. A database that is away is no fault of the action's: it is waited for, until ctx ends.

@@ -22,8 +22,9 @@ import (
 type rooms struct {
 	tasks string // where attempts find theirs
 	spare string // where the others wait
-	keep  bool   // else none waits
+	brief bool   // its worker may be gone after one command: no room waits for a second one until that has come
 	mu    sync.Mutex
+	asked int // how often one was
 	made  int
 	free  []*room
 }
@@ -46,10 +47,9 @@ const (
 
 var innerDirs = []string{privateDir, workDir, homeDir, tmpDir}
 
-// newRooms returns the rooms of a worker, of which there are never more than it has had slots in use. A worker that is
-// gone after its command keeps none.
-func newRooms(home Home, keep bool) *rooms {
-	return &rooms{tasks: home.tasks(), spare: home.spare(), keep: keep}
+// newRooms returns the rooms of a worker, of which there are never more than it has had slots in use.
+func newRooms(home Home, brief bool) *rooms {
+	return &rooms{tasks: home.tasks(), spare: home.spare(), brief: brief}
 }
 
 // enter returns the room of an attempt, empty but for its context file.
@@ -75,7 +75,7 @@ func (r *rooms) enter(id string, context []byte) (*room, error) {
 
 // leave takes a room back, or removes it if anything in it is not as it was.
 func (r *rooms) leave(one *room) error {
-	if !r.keep || !one.asNew() {
+	if !r.keeps() || !one.asNew() {
 		return removeTree(one.path)
 	}
 	if err := one.move(filepath.Join(r.spare, r.name())); err != nil {
@@ -85,6 +85,12 @@ func (r *rooms) leave(one *room) error {
 	defer r.mu.Unlock()
 	r.free = append(r.free, one)
 	return nil
+}
+
+func (r *rooms) keeps() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !r.brief || r.asked > 1
 }
 
 // name returns one that no spare room has.
@@ -98,6 +104,7 @@ func (r *rooms) name() string {
 func (r *rooms) take() *room {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.asked++
 	if len(r.free) == 0 {
 		return nil
 	}

@@ -89,3 +89,22 @@ func TestRoomsAreAsNew(t *testing.T) {
 		}
 	}
 }
+
+// TestBriefWorkerKeepsRoomsFromItsSecondAttempt is about the worker of a command, which most often runs one action.
+func TestBriefWorkerKeepsRoomsFromItsSecondAttempt(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, func(c *worker.Config) { c.Slots, c.Exclusive = 1, true }).start()
+	var made []string
+	for range 3 {
+		row := h.run("a.sh", `stat -c %i "$HOME"; echo "$HOME"`, `{}`)
+		inode, home, _ := strings.Cut(strings.TrimSpace(h.read(fmt.Sprintf("execution_%d/stdout.log", row.ID))), "\n")
+		storetest.Eventually(t, func() bool { _, err := os.Lstat(home); return os.IsNotExist(err) })
+		made = append(made, inode)
+		if kept, _ := os.ReadDir(filepath.Join(h.dir, "workers", "w", "spare")); len(kept) != min(1, len(made)-1) {
+			t.Errorf("attempt %d: %d rooms are kept", len(made), len(kept))
+		}
+	}
+	if made[1] != made[2] {
+		t.Errorf("the room of the second attempt is not used again: %q", made)
+	}
+}

@@ -109,7 +109,7 @@ func New(cfg Config, deps Deps) *Worker {
 		cfg: cfg, deps: deps, log: log,
 		slots:      newSlots(cfg.Slots),
 		packs:      newPacks(cfg.Home.packs(), deps.Store),
-		rooms:      newRooms(cfg.Home, !cfg.Exclusive),
+		rooms:      newRooms(cfg.Home, cfg.Exclusive),
 		spool:      newSpool(cfg.Home.spool()),
 		registered: make(chan struct{}),
 		courier:    courier{deps.Executions, deps.Store, log},

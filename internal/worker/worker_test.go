@@ -137,9 +137,15 @@ func (h *host) submit(name, script, parameters string, change func(*attune.Actio
 	if change != nil {
 		change(&action)
 	}
-	row, _, err := h.Submit(context.Background(), execution.Submission{
-		Action: action, Archive: archive, Parameters: json.RawMessage(parameters),
-	})
+	sub := execution.Submission{Action: action, Archive: archive, Parameters: json.RawMessage(parameters)}
+	if h.cfg.Exclusive {
+		w, err := h.store.Read().WorkerByName(context.Background(), h.cfg.Name)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		sub.Pin = w.ID
+	}
+	row, _, err := h.Submit(context.Background(), sub)
 	if err != nil {
 		h.t.Fatal(err)
 	}
