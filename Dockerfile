@@ -17,7 +17,7 @@ RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$VERSION" -
 FROM debian:bookworm-slim
 # What actions need: bash, python3, and what they reach the world with. Add what yours need in an image of your own.
 RUN apt-get update && \
-    apt-get install -y --no-install-recommends bash ca-certificates python3 tzdata && \
+    apt-get install -y --no-install-recommends bash bubblewrap ca-certificates python3 tzdata && \
     rm -rf /var/lib/apt/lists/*
 COPY --from=build /attune /usr/local/bin/attune
 # A new volume gets its owner and its mode from here.

@@ -75,8 +75,42 @@ type Action struct {
 	Format         Format            `json:"parameter_format"`
 	OutputFormat   OutputFormat      `json:"output_format"`
 	Env            map[string]string `json:"env,omitempty"`
+	Secrets        []string          `json:"secrets,omitempty"` // names of the keys that it is given
 	Retry          Retry             `json:"retry"`
 	WorkerSelector map[string]string `json:"worker_selector,omitempty"`
+	Limits         Limits            `json:"resources,omitzero"`
+	Isolation      Isolation         `json:"isolation,omitempty"` // the least that it must have; "" is the worker's
+}
+
+// Isolation is how far an action is kept from its host, and from other actions.
+type Isolation string
+
+// The levels of isolation, each with all of the one before.
+const (
+	IsolationProcess Isolation = "process" // clean environment, private directories, limits; the worker's own user
+	IsolationUser    Isolation = "user"    // another user for each execution at once
+	IsolationSandbox Isolation = "sandbox" // namespaces of its own; of the host it sees what is no secret, and changes nothing
+)
+
+// Isolations are all levels, the least first.
+func Isolations() []Isolation { return []Isolation{IsolationProcess, IsolationUser, IsolationSandbox} }
+
+// AtLeast returns the higher one of two levels; "" is none.
+func (i Isolation) AtLeast(least Isolation) Isolation {
+	if slices.Index(Isolations(), least) > slices.Index(Isolations(), i) {
+		return least
+	}
+	return i
+}
+
+// Limits bound what an attempt may use; 0 is no limit.
+type Limits struct {
+	Memory    int64   `json:"memory,omitempty"`     // bytes, of all its processes together
+	CPUs      float64 `json:"cpus,omitempty"`       // processors, of all its processes together
+	PIDs      int     `json:"pids,omitempty"`       // processes and threads, all together
+	FileSize  int64   `json:"file_size,omitempty"`  // bytes of each file that it writes
+	OpenFiles int     `json:"open_files,omitempty"` // of each process
+	Disk      int64   `json:"disk,omitempty"`       // bytes that its directories take, all together
 }
 
 // Backoff says how the delay before a further attempt grows.

@@ -12,8 +12,10 @@ import (
 // many a command, so a berth that one command leaves as it was made is given to another. There is one command in it at
 // a time.
 type berth struct {
+	name   string
 	record *record
 	family family
+	bounds bounds
 	used   bool // by an earlier command
 
 	// killed tells that a family did not end by itself: it was the last one here. Some kernels (6.18 is one) kill
@@ -24,7 +26,7 @@ type berth struct {
 // remove gives back what the berth took. A place that can't be removed keeps its record, so that the next start sees to
 // it.
 func (b *berth) remove() error {
-	if err := b.family.close(); err != nil {
+	if err := errors.Join(b.bounds.close(), b.family.close()); err != nil {
 		return errors.Join(err, b.record.close())
 	}
 	return errors.Join(b.record.close(), b.record.remove())
@@ -33,7 +35,14 @@ func (b *berth) remove() error {
 // renew tells whether nothing shows that a command was here, and makes the berth ready for another one.
 func (b *berth) renew() bool {
 	b.used = true
-	return b.record.asMade() && b.family.renew() && b.record.write("", b.family.identity()) == nil
+	return b.record.asMade() && b.family.renew() && b.bounds.renew() && b.record.write("", b.identity()) == nil
+}
+
+// identity is what the record has of the berth.
+func (b *berth) identity() identity {
+	id := b.family.identity()
+	id.Limits = b.bounds.paths()
+	return id
 }
 
 // berths are those of one supervisor: never more than it has had commands at once.
@@ -51,7 +60,7 @@ func (s *berths) take(n nursery, id string) (*berth, error) {
 	if b == nil {
 		return s.build(n, id)
 	}
-	if b.record.write(id, b.family.identity()) == nil {
+	if b.record.write(id, b.identity()) == nil {
 		return b, nil
 	}
 	return s.replace(b, n, id)
@@ -78,7 +87,7 @@ func (s *berths) build(n nursery, id string) (*berth, error) {
 		if err != nil {
 			return nil, fmt.Errorf("record of command %s: %w", id, err)
 		}
-		b := &berth{record: record, family: family}
+		b := &berth{name: name, record: record, family: family}
 		if err = family.open(); err == nil {
 			return b, nil
 		}

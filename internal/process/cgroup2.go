@@ -26,6 +26,9 @@ func openCgroup2(cfg Config) (nursery, error) {
 	if err != nil {
 		return nil, err
 	}
+	if filepath.Base(base) == ownersGroup {
+		base = filepath.Dir(base)
+	}
 	probe := group{path: filepath.Join(base, groupName(cfg, "probe-"+strconv.Itoa(os.Getpid())))}
 	if err := probe.make(); err != nil {
 		return nil, err
@@ -49,11 +52,18 @@ type cgroup2Family struct {
 	files  map[string]*os.File // of the group, by name
 	used   time.Duration       // by all families that the group has had, as last read
 	before time.Duration       // by those before this one
+
+	controllers string // that the group was made with
 }
 
-func (f *cgroup2Family) open() error { return f.make() }
+func (f *cgroup2Family) open() (err error) {
+	if err = f.make(); err == nil {
+		f.controllers, err = f.read("cgroup.controllers")
+	}
+	return err
+}
 
-func (f *cgroup2Family) birth(sys *syscall.SysProcAttr, start func() (int, error)) error {
+func (f *cgroup2Family) birth(_ *cradle, sys *syscall.SysProcAttr, start func() (int, error)) error {
 	if f.dir == nil {
 		dir, err := openFile(f.path, unix.O_DIRECTORY|unix.O_PATH)
 		if err != nil {
@@ -92,7 +102,12 @@ func (f *cgroup2Family) read(name string) (string, error) {
 		}
 		f.files[name] = file
 	}
-	var text [1024]byte // the longest, cpu.stat, has what we need in its first line
+	return readOpen(file)
+}
+
+// readOpen reads a file of a control group from its start; the longest that we read, memory.stat, has some 2 KiB.
+func readOpen(file *os.File) (string, error) {
+	var text [8 << 10]byte
 	n, err := file.ReadAt(text[:], 0)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return "", err
@@ -112,7 +127,7 @@ func openFile(path string, flags int) (*os.File, error) {
 // kill is one write; the kernel sees to it that no fork escapes.
 func (f *cgroup2Family) kill() {
 	if err := os.WriteFile(filepath.Join(f.path, "cgroup.kill"), []byte("1"), 0); err != nil {
-		f.signal(unix.SIGKILL)
+		f.signal(unix.SIGKILL, nobody)
 	}
 }
 
@@ -132,10 +147,10 @@ func (f *cgroup2Family) cpu() time.Duration {
 }
 
 // unset is what a new group says that has no settings. Who may write to it can have made it threaded, which keeps it from
-// being killed as a whole. With a controller, limits could be set: a group that has one is never renewed.
+// being killed as a whole.
 var unset = map[string]string{
 	"cgroup.type":            "domain",
-	"cgroup.controllers":     "",
+	"cgroup.subtree_control": "",
 	"cgroup.max.depth":       "max",
 	"cgroup.max.descendants": "max",
 }
@@ -151,7 +166,9 @@ func (f *cgroup2Family) renew() bool {
 		}
 	}
 	f.before = f.used
-	return true
+	// With a controller that it did not have there could be limits that nobody of us has set.
+	now, err := f.read("cgroup.controllers")
+	return err == nil && now == f.controllers
 }
 
 func (f *cgroup2Family) close() error {

@@ -17,6 +17,10 @@ type Command struct {
 	Stdout io.Writer // gets what is written, in chunks of at most 32 KiB; must not fail
 	Stderr io.Writer
 
+	User    *User    // nil: our own
+	Sandbox *Sandbox // nil: none
+	Limits  Limits
+	Check   func() error    // called now and then while it runs, and once afterwards; its error ends it at once. nil: none
 	Timeout time.Duration   // 0: none
 	Grace   time.Duration   // from SIGTERM to SIGKILL
 	Hurry   <-chan struct{} // once closed, ends the grace; nil for never
@@ -30,6 +34,7 @@ const (
 	NotStopped Stop = ""
 	TimedOut   Stop = "timeout"
 	Cancelled  Stop = "cancelled"
+	Exceeded   Stop = "exceeded" // its Check says so
 )
 
 // Exit is how a command ended. No process of it is left, but for Survivors.
@@ -38,12 +43,16 @@ type Exit struct {
 	Code       int    // of the leader; -1 if a signal ended it
 	Signal     string // SIGKILL; "" if it exited
 	Stopped    Stop   // set only if we signalled before the leader had ended
-	Cause      error  // of the context's end, when Cancelled
+	Cause      error  // of the context's end when Cancelled, what Check said when Exceeded
 	CPU        time.Duration
 	MaxRSS     int64    // bytes; the peak of the largest process, or of the leader if none exceeds our own memory
+	Ended      string   // the last signal that was needed: SIGTERM, SIGKILL; "" if all ended by itself
 	Killed     int      // processes that needed SIGKILL
 	Survivors  []string // "pid (name)" of what even SIGKILL did not end in time: stuck in the kernel
 	OutputHeld bool     // somebody outside of the family still held an output pipe, which was closed
+	OOMKilled  int      // processes that the kernel killed because Limits.Memory was used up
+	PeakMemory int64    // bytes that all had together at most; known only if OOMKilled
+	Refused    int      // processes and threads that Limits.PIDs kept from being started
 }
 
 // StartError says that the command could not be started as it is described; nothing of it ran.

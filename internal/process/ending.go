@@ -21,6 +21,8 @@ type hurry [2]<-chan struct{}
 type ending struct {
 	family  family
 	peak    peak
+	check   func() error // nil: none
+	wrapper int          // pid of a leader that only waits for another and tells how it ended: SIGTERM is not for it
 	grace   time.Duration
 	hurry   hurry
 	leader  chan struct{} // closed when state and waitErr are set
@@ -39,40 +41,59 @@ func (e *ending) await(leader *os.Process) {
 // supervise returns when no process of the family is left.
 func (e *ending) supervise(ctx context.Context, timeout time.Duration) Exit {
 	var exit Exit
-	exit.Stopped = e.watch(ctx, timeout)
+	exit.Stopped, exit.Cause = e.watch(ctx, timeout)
 	grace := e.grace
 	switch {
 	case e.leaderEnded(): // maybe both came at once: it ended by itself
-		exit.Stopped, grace = NotStopped, leftoverGrace
+		exit.Stopped, exit.Cause, grace = NotStopped, nil, leftoverGrace
+	case exit.Stopped == Exceeded:
+		grace = 0
 	case exit.Stopped == Cancelled:
 		exit.Cause = context.Cause(ctx)
 	}
 	e.end(grace, &exit)
+	if err := e.look(); err != nil && exit.Stopped == NotStopped {
+		exit.Stopped, exit.Cause = Exceeded, err
+	}
 	return exit
 }
 
+// look calls the command's check.
+func (e *ending) look() error {
+	if e.check == nil {
+		return nil
+	}
+	return e.check()
+}
+
 // watch returns when the leader has ended or is to be ended, and why.
-func (e *ending) watch(ctx context.Context, timeout time.Duration) Stop {
+func (e *ending) watch(ctx context.Context, timeout time.Duration) (Stop, error) {
 	var timeUp <-chan time.Time
 	if timeout > 0 {
 		timer := time.NewTimer(timeout)
 		defer timer.Stop()
 		timeUp = timer.C
 	}
-	pause := firstLook
+	pause, longest := firstLook, lastLook
+	if e.check != nil {
+		longest = lastCheck
+	}
 	looks := time.NewTimer(pause)
 	defer looks.Stop()
 	for {
 		select {
 		case <-e.leader:
-			return NotStopped
+			return NotStopped, nil
 		case <-timeUp:
-			return TimedOut
+			return TimedOut, nil
 		case <-ctx.Done():
-			return Cancelled
+			return Cancelled, nil
 		case <-looks.C:
 			e.peak.look()
-			pause = min(2*pause, lastLook)
+			if err := e.look(); err != nil {
+				return Exceeded, err
+			}
+			pause = min(2*pause, longest)
 			looks.Reset(pause)
 		}
 	}
@@ -93,10 +114,12 @@ func (e *ending) end(grace time.Duration, exit *Exit) {
 		return
 	}
 	e.signalled = true
-	e.family.signal(unix.SIGTERM)
+	exit.Ended = unix.SignalName(unix.SIGTERM)
+	e.family.signal(unix.SIGTERM, e.wrapper)
 	if e.wait(grace, e.hurry) {
 		return
 	}
+	exit.Ended = unix.SignalName(unix.SIGKILL)
 	members := e.family.members()
 	exit.Killed = len(members)
 	deadline := time.Now().Add(killPatience)

@@ -19,16 +19,16 @@ type nursery interface {
 type family interface {
 	// open makes the family's place. One that is somebody else's is fs.ErrExist.
 	open() error
-	// birth calls start so that its child is a member from its first instruction on.
-	birth(sys *syscall.SysProcAttr, start func() (pid int, err error)) error
+	// birth calls start, on the thread of the cradle, so that its child is a member from its first instruction on.
+	birth(on *cradle, sys *syscall.SysProcAttr, start func() (pid int, err error)) error
 	// identity is what finds the family again after we died.
 	identity() identity
 	// empty tells whether no member lives. Zombies that are ours to reap are reaped.
 	empty() bool
 	// members returns the pids of living members.
 	members() []int
-	// signal sends a signal to every member that lives now.
-	signal(sig syscall.Signal)
+	// signal sends a signal to every member that lives now, but to the one with the pid but.
+	signal(sig syscall.Signal, but int)
 	// kill sends SIGKILL to all members, in a way that a storm of forks can't outrun where the mechanism has one.
 	kill()
 	// cpu is the processor time of all members since the place was made or renewed; 0 if the mechanism can't tell.
@@ -40,12 +40,16 @@ type family interface {
 	close() error
 }
 
+// nobody is the pid of no process.
+const nobody = 0
+
 // identity is what a record keeps of a family.
 type identity struct {
 	Mechanism Mechanism `json:"mechanism"`
-	Path      string    `json:"path,omitempty"`  // of the control group
-	PID       int       `json:"pid,omitempty"`   // of the leader, which is its session's id
-	Start     uint64    `json:"start,omitempty"` // of the leader, in clock ticks since boot
+	Path      string    `json:"path,omitempty"`   // of the control group
+	Limits    []string  `json:"limits,omitempty"` // paths of the control groups that keep limits beside it
+	PID       int       `json:"pid,omitempty"`    // of the leader, which is its session's id
+	Start     uint64    `json:"start,omitempty"`  // of the leader, in clock ticks since boot
 }
 
 // findNursery takes the surest mechanism that works here, or the one that was asked for.

@@ -49,28 +49,21 @@ type freezerFamily struct {
 
 func (f *freezerFamily) open() error { return f.make() }
 
-// birth forks from a thread that is in the group itself: in version 1 a thread can be moved alone, and its child is
-// born where it is.
-func (f *freezerFamily) birth(_ *syscall.SysProcAttr, start func() (int, error)) error {
-	result := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		tid := []byte(strconv.Itoa(unix.Gettid()))
-		if err := os.WriteFile(filepath.Join(f.path, "tasks"), tid, 0); err != nil {
-			runtime.UnlockOSThread()
-			result <- fmt.Errorf("enter freezer group: %w", err)
-			return
-		}
+// birth forks from a thread that is in the group itself.
+func (f *freezerFamily) birth(on *cradle, _ *syscall.SysProcAttr, start func() (int, error)) error {
+	enter, err := openFile(filepath.Join(f.path, "tasks"), unix.O_WRONLY)
+	if err != nil {
+		return fmt.Errorf("open freezer group: %w", err)
+	}
+	leave, err := openFile(filepath.Join(f.home, "tasks"), unix.O_WRONLY)
+	if err != nil {
+		return errors.Join(fmt.Errorf("open our own freezer group: %w", err), enter.Close())
+	}
+	defer func() { _, _ = enter.Close(), leave.Close() }() // each write was complete when it returned
+	return on.visit(enter, leave, func() error {
 		_, err := start()
-		if back := os.WriteFile(filepath.Join(f.home, "tasks"), tid, 0); back != nil {
-			// The thread ends with this goroutine, because it stays locked: it must run nothing else in there.
-			result <- errors.Join(err, fmt.Errorf("leave freezer group: %w", back))
-			return
-		}
-		runtime.UnlockOSThread()
-		result <- err
-	}()
-	return <-result
+		return err
+	})
 }
 
 func (f *freezerFamily) identity() identity { return identity{Mechanism: Freezer, Path: f.path} }
@@ -102,7 +95,7 @@ func (f *freezerFamily) kill() {
 		}
 		runtime.Gosched()
 	}
-	f.signal(unix.SIGKILL)
+	f.signal(unix.SIGKILL, nobody)
 	_ = os.WriteFile(state, []byte("THAWED"), 0)
 }
 

@@ -93,9 +93,11 @@ func (g *group) members() []int {
 	return pids
 }
 
-func (g *group) signal(sig syscall.Signal) {
+func (g *group) signal(sig syscall.Signal, but int) {
 	for _, pid := range g.members() {
-		_ = unix.Kill(pid, sig) // it may have ended meanwhile
+		if pid != but {
+			_ = unix.Kill(pid, sig) // it may have ended meanwhile
+		}
 	}
 }
 

@@ -25,6 +25,9 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv("PROCESS_TEST_REAP"); dir != "" {
 		reaping(dir)
 	}
+	if os.Getenv("PROCESS_TEST_SHIELD") != "" {
+		shielded()
+	}
 	goleak.VerifyTestMain(m)
 }
 

@@ -24,14 +24,18 @@ func superviseUntilKilled(dir string) {
 		panic(err)
 	}
 	// The victim is not the first one, and has a shorter name.
-	if _, err := s.Run(context.Background(), bash("one-that-ends-before", "true", io.Discard)); err != nil {
+	first := bash("one-that-ends-before", "true", io.Discard)
+	first.Limits.PIDs = 500
+	if _, err := s.Run(context.Background(), first); err != nil {
 		panic(err)
 	}
 	if os.Getenv("PROCESS_TEST_SCRIPT") == "" {
-		_, _ = os.Stdout.WriteString("ready\n") // its reader is the test
+		fmt.Fprintln(os.Stdout, "ready")
 		select {}
 	}
-	_, err = s.Run(context.Background(), bash("victim", os.Getenv("PROCESS_TEST_SCRIPT"), os.Stdout))
+	victim := bash("victim", os.Getenv("PROCESS_TEST_SCRIPT"), os.Stdout)
+	victim.Limits.Memory = 1 << 30
+	_, err = s.Run(context.Background(), victim)
 	panic(fmt.Sprintf("the test should have killed this process: %v", err))
 }
 
@@ -48,6 +52,7 @@ func TestLeftoversOfAKilledSupervisorAreEnded(t *testing.T) {
 		if len(living(t, m)) < 2 {
 			t.Fatal("the fault did not fire: nothing was left")
 		}
+		groups := recordIn(t, dir).Family.Limits
 		s, err := process.New(process.Config{RecordsDir: dir})
 		if err != nil {
 			t.Fatal(err)
@@ -57,6 +62,11 @@ func TestLeftoversOfAKilledSupervisorAreEnded(t *testing.T) {
 			t.Errorf("%v, %v", ended, err)
 		}
 		noneLeft(t, m)
+		for _, path := range groups {
+			if _, err := os.Stat(path); err == nil {
+				t.Errorf("%s is left", path)
+			}
+		}
 		if again, err := s.EndLeftovers(context.Background()); err != nil || len(again) != 0 {
 			t.Errorf("a second time: %v, %v", again, err)
 		}
@@ -86,8 +96,9 @@ func TestWhatWasKeptIsNoLeftover(t *testing.T) {
 type recorded struct {
 	ID     string
 	Family struct {
-		Path string
-		PID  int
+		Path   string
+		Limits []string
+		PID    int
 	}
 }
 

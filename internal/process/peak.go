@@ -25,18 +25,23 @@ const (
 	firstLook  = time.Millisecond
 	firstLooks = 2 // what has had no more was over within some milliseconds
 	lastLook   = time.Second
+	lastCheck  = 100 * time.Millisecond // if there is a check
 )
 
 // ownPeak is our own peak memory as it was last read. It only grows, so that what does not exceed this one does not
 // exceed the present one either. The zero value has not been read.
 type ownPeak struct{ seen atomic.Int64 }
 
+// uncounted is how far what Linux shows of a process's memory may be behind: it counts pages on each processor and thread,
+// and adds them up now and then.
+const uncounted = 4 << 20
+
 // below tells whether our own peak is below so many bytes.
 func (o *ownPeak) below(bytes int64) bool {
 	if bytes <= o.seen.Load() {
 		return false
 	}
-	now := highWater("self")
+	now := highWater("self") + uncounted
 	o.seen.Store(now) // a lower one by somebody who read earlier costs another look
 	return bytes > now
 }

@@ -36,8 +36,10 @@ const recordSuffix = ".json"
 
 // check keeps a record that somebody else has written from naming a group that is none of ours.
 func (id identity) check() error {
-	if id.Path != "" && !strings.HasPrefix(filepath.Base(id.Path), groupPrefix) {
-		return fmt.Errorf("%s is no control group of attune's: remove the record if it is not ours", id.Path)
+	for _, path := range append(id.Limits, id.Path) {
+		if path != "" && !strings.HasPrefix(filepath.Base(path), groupPrefix) {
+			return fmt.Errorf("%s is no control group of attune's: remove the record if it is not ours", path)
+		}
 	}
 	return nil
 }
@@ -167,6 +169,11 @@ func (s *Supervisor) endRecorded(ctx context.Context, path, boot string) (left L
 		left = Leftover{e.ID, len(family.members())}
 		if err := killAll(ctx, family); err != nil {
 			return left, true, err
+		}
+	}
+	for _, path := range e.Family.Limits {
+		if err := vacate(group{path: path}); err != nil {
+			return left, lived, err
 		}
 	}
 	if err := family.close(); err != nil {

@@ -39,7 +39,7 @@ type descent struct {
 func (f *descent) open() error { return nil }
 
 // birth keeps other births out, so that every child of ours is known before anybody looks for orphans.
-func (f *descent) birth(_ *syscall.SysProcAttr, start func() (int, error)) error {
+func (f *descent) birth(_ *cradle, _ *syscall.SysProcAttr, start func() (int, error)) error {
 	f.nursery.mu.Lock()
 	defer f.nursery.mu.Unlock()
 	pid, err := start()
@@ -147,10 +147,12 @@ func reap(m member) {
 
 func (f *descent) empty() bool { return len(f.members()) == 0 }
 
-func (f *descent) signal(sig syscall.Signal) {
+func (f *descent) signal(sig syscall.Signal, but int) {
 	living, _ := f.find()
 	for _, m := range living {
-		m.signal(sig)
+		if m.pid != but {
+			m.signal(sig)
+		}
 	}
 }
 
@@ -168,8 +170,8 @@ func (m member) signal(sig syscall.Signal) {
 
 // kill stops all members first, so that they can't fork while the others are killed.
 func (f *descent) kill() {
-	f.signal(unix.SIGSTOP)
-	f.signal(unix.SIGKILL)
+	f.signal(unix.SIGSTOP, nobody)
+	f.signal(unix.SIGKILL, nobody)
 }
 
 func (f *descent) cpu() time.Duration { return 0 }

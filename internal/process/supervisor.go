@@ -8,7 +8,6 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -38,7 +37,11 @@ type Supervisor struct {
 	hurry   chan struct{}           // closed when no grace is left
 	hurried sync.Once
 	berths  berths
+	cradles cradles
 	own     ownPeak
+
+	governor func() (*governor, error) // found when there first are limits that need one
+	governs  atomic.Pointer[governor]  // once found
 
 	children *children
 	adopts   atomic.Bool // this process is a subreaper: orphans become its children
@@ -51,9 +54,21 @@ func New(cfg Config) (*Supervisor, error) {
 	}
 	s := &Supervisor{cfg: cfg, hurry: make(chan struct{}), berths: berths{cfg: cfg}, children: newChildren()}
 	s.nursery = sync.OnceValues(func() (nursery, error) {
+		if err := keepToOurselves(); err != nil {
+			return nil, err
+		}
 		n, err := findNursery(cfg)
 		s.adopts.Store(err == nil && n.mechanism() == Subreaper)
 		return n, err
+	})
+	s.governor = sync.OnceValues(func() (*governor, error) {
+		n, err := s.nursery()
+		if err != nil {
+			return nil, err
+		}
+		g := findGovernor(cfg, n)
+		s.governs.Store(g)
+		return g, nil
 	})
 	return s, nil
 }
@@ -62,7 +77,14 @@ func New(cfg Config) (*Supervisor, error) {
 func (s *Supervisor) Hurry() { s.hurried.Do(func() { close(s.hurry) }) }
 
 // Close removes what is kept for the next commands. From then on nothing is kept; what runs goes on.
-func (s *Supervisor) Close() error { return s.berths.close() }
+func (s *Supervisor) Close() error {
+	s.cradles.close()
+	err := s.berths.close()
+	if g := s.governs.Load(); g != nil {
+		g.close()
+	}
+	return err
+}
 
 // Mechanism tells which mechanism is in use.
 func (s *Supervisor) Mechanism() (Mechanism, error) {
@@ -82,6 +104,11 @@ func (s *Supervisor) Run(ctx context.Context, c Command) (Exit, error) {
 	nursery, err := s.nursery()
 	if err != nil {
 		return Exit{}, err
+	}
+	if c.Limits.grouped() {
+		if _, err := s.governor(); err != nil {
+			return Exit{}, err
+		}
 	}
 	berth, err := s.berths.take(nursery, c.ID)
 	if err != nil {
@@ -104,27 +131,16 @@ func (s *Supervisor) Run(ctx context.Context, c Command) (Exit, error) {
 	return exit, errors.Join(err, s.berths.giveBack(berth))
 }
 
-// begin starts a command; if it can't be started, nothing of it is left.
-func (s *Supervisor) begin(c Command, b *berth) (*os.Process, *pipes, error) {
-	pipes, err := newPipes(c)
-	if err != nil {
-		return nil, nil, err
-	}
-	leader, err := s.start(c, b.family, pipes)
-	pipes.closeChildEnds()
-	if err != nil {
-		pipes.closeOwnEnds()
-		return nil, nil, err
-	}
-	return leader, pipes, nil
-}
-
 // run takes a command that has begun to its end.
 func (s *Supervisor) run(ctx context.Context, c Command, b *berth, leader *os.Process, pipes *pipes) (Exit, error) {
 	end := &ending{
-		family: b.family, peak: peak{pid: leader.Pid, own: &s.own}, grace: c.Grace, hurry: hurry{c.Hurry, s.hurry}, leader: make(chan struct{}),
+		family: b.family, peak: peak{pid: leader.Pid, own: &s.own}, check: c.Check, grace: c.Grace,
+		hurry: hurry{c.Hurry, s.hurry}, leader: make(chan struct{}),
 	}
-	recordErr := b.record.born(c.ID, b.family.identity())
+	if c.Sandbox != nil {
+		end.wrapper = leader.Pid
+	}
+	recordErr := b.record.born(c.ID, b.identity())
 	pipes.pump(c)
 	go func() {
 		end.await(leader)
@@ -133,33 +149,12 @@ func (s *Supervisor) run(ctx context.Context, c Command, b *berth, leader *os.Pr
 	exit := end.supervise(ctx, c.Timeout)
 	exit.OutputHeld = pipes.drain()
 	end.account(&exit)
-	b.killed = end.signalled || exit.Signal == "SIGKILL"
+	b.bounds.account(&exit)
+	b.killed = end.signalled || exit.Signal == "SIGKILL" || exit.OOMKilled > 0
 	if end.waitErr != nil {
 		return exit, fmt.Errorf("wait for command %s: %w", c.ID, end.waitErr)
 	}
 	return exit, recordErr
-}
-
-// start starts the leader: in a session of its own, without a terminal, with nothing open but 0, 1 and 2.
-func (s *Supervisor) start(c Command, family family, pipes *pipes) (*os.Process, error) {
-	attributes := &os.ProcAttr{
-		Dir: c.Dir, Env: c.Env, Files: pipes.child(),
-		Sys: &syscall.SysProcAttr{Setsid: true},
-	}
-	if c.Env == nil {
-		attributes.Env = []string{} // nil would be a copy of ours
-	}
-	var leader *os.Process
-	err := family.birth(attributes.Sys, func() (pid int, err error) {
-		leader, err = s.children.bear(func() (*os.Process, error) {
-			return os.StartProcess(c.Path, append([]string{c.Path}, c.Args...), attributes)
-		})
-		if err != nil {
-			return 0, &StartError{Path: c.Path, Err: err}
-		}
-		return leader.Pid, nil
-	})
-	return leader, err
 }
 
 // leftoverGrace is what processes get that are left after their leader ended by itself: SIGTERM, then SIGKILL.

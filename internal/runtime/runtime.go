@@ -3,7 +3,11 @@ package runtime
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/attune-automation/attune"
@@ -40,8 +44,11 @@ type Task struct {
 	Env            map[string]string // PATH, LANG, ATTUNE_* and what the action and the execution add
 	Timeout        time.Duration     // 0: none
 	Grace          time.Duration     // between SIGTERM and SIGKILL
-	Hurry          <-chan struct{}   // once closed, ends the grace; nil for never
-	Stdout         io.Writer         // bounded by the worker; must not fail
+	Confine        Confinement
+	Limits         attune.Limits   // what they can't keep, runtimes say in Stderr
+	CheckDisk      func() error    // called now and then; its error says that Limits.Disk is exceeded. nil: no such limit
+	Hurry          <-chan struct{} // once closed, ends the grace; nil for never
+	Stdout         io.Writer       // bounded by the worker; must not fail
 	Stderr         io.Writer
 	MaxResultBytes int64
 	Trace          func(step string) // nil, or told of each step as it begins
@@ -49,6 +56,44 @@ type Task struct {
 	// CheckResult returns an error if a result is not what the action's output schema promises; null stands for none.
 	// nil if the action has no such schema.
 	CheckResult func(result json.RawMessage) error
+}
+
+// Confinement is how a task is kept from its host; the zero value is level process.
+type Confinement struct {
+	User    *User    // whom it runs as; nil: the worker's own
+	Sandbox *Sandbox // nil: none
+}
+
+// User is a user that owns the task's directories.
+type User struct{ UID, GID uint32 }
+
+// Sandbox is what a task in one does not see, but for its directories and what its runtime needs.
+type Sandbox struct {
+	Hidden   []string // directories and files
+	Readable []string // of what is hidden, what is not
+	Writable []string
+	Network  bool // the host's; else none
+}
+
+// HandOver gives what is in the task's directories to the user that it runs as. It comes after the last file that is put
+// there, and before anything of the task runs.
+func (t *Task) HandOver() error {
+	user := t.Confine.User
+	if user == nil {
+		return nil
+	}
+	for _, dir := range []string{t.Dirs.Private, t.Dirs.Work, t.Dirs.Home, t.Dirs.Tmp} {
+		err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			return os.Lchown(path, int(user.UID), int(user.GID))
+		})
+		if err != nil {
+			return fmt.Errorf("hand the directories of %s over: %w", t.ID, err)
+		}
+	}
+	return nil
 }
 
 // Dirs are the directories of a task.
@@ -68,6 +113,7 @@ const (
 	NotStopped       Stop = ""
 	StoppedTimeout   Stop = "timeout"
 	StoppedCancelled Stop = "cancelled"
+	StoppedExceeded  Stop = "exceeded" // it took more than its limits let it; the Failure names which
 )
 
 // Result is how a task ended.
@@ -78,6 +124,7 @@ type Result struct {
 	Value     json.RawMessage // compact JSON, nil if there is none
 	Failure   *attune.Failure // setup, limit, oom, result_invalid or result_too_large; exits and signals speak for themselves
 	Resources attune.Resources
+	Processes *attune.Processes // nil if none ran
 }
 
 // Completed tells whether the action ended by itself, with exit status 0 and with the result that it promised.

@@ -15,6 +15,7 @@ import (
 // host is what Python and Shell have in common: one interpreter of one language, and files that it runs.
 type host struct {
 	name      string
+	support   string // the directory of what actions are started with
 	path      string // PATH of actions that name none
 	lang      language
 	finder    *finder
@@ -25,7 +26,7 @@ type host struct {
 
 func newHost(name string, lang language, cfg Config, finder *finder) *host {
 	return &host{
-		name: name, path: cfg.Path, lang: lang, finder: finder, processes: cfg.Processes, logger: cfg.Logger,
+		name: name, support: cfg.SupportDir, path: cfg.Path, lang: lang, finder: finder, processes: cfg.Processes, logger: cfg.Logger,
 	}
 }
 

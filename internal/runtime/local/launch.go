@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -35,11 +36,19 @@ func (h *host) run(ctx context.Context, t *runtime.Task, in invocation) (runtime
 	for _, note := range in.env.Notes() {
 		fmt.Fprintln(t.Stderr, note)
 	}
+	if err := h.noteLacking(t); err != nil {
+		return runtime.Result{}, err
+	}
+	if err := t.HandOver(); err != nil {
+		return runtime.Result{}, err
+	}
 	t.Step("run")
 	tail := runtime.NewTail(t.MaxResultBytes)
 	exit, err := h.processes.Run(ctx, process.Command{
+		User: (*process.User)(t.Confine.User), Sandbox: h.sandbox(t),
 		ID: t.ID, Path: in.interpreter, Args: in.args, Env: env, Dir: t.Dirs.Work, Stdin: in.stdin,
 		Stdout: tail.Tee(t.Stdout), Stderr: t.Stderr, Timeout: t.Timeout, Grace: t.Grace, Hurry: t.Hurry,
+		Limits: process.Limits(t.Limits), Check: t.CheckDisk,
 	})
 	// What fails after the end, the removal of a record or a control group, must not cost the execution its outcome.
 	if err != nil && !exit.Waited {
@@ -56,6 +65,9 @@ func (h *host) run(ctx context.Context, t *runtime.Task, in invocation) (runtime
 	result.Value, failure = runtime.ReadResult(t, value, tail)
 	if result.Completed() {
 		result.Failure = failure
+	}
+	if exceeded := exceeded(t.Limits, exit); exceeded != nil {
+		result.Failure = exceeded
 	}
 	return result, nil
 }
@@ -96,6 +108,10 @@ func resultOf(exit process.Exit) runtime.Result {
 	result := runtime.Result{
 		Stopped:   runtime.Stop(exit.Stopped),
 		Resources: attune.Resources{CPUMillis: exit.CPU.Milliseconds(), MaxRSSBytes: exit.MaxRSS},
+		Processes: &attune.Processes{Killed: exit.Killed, Survivors: append([]string{}, exit.Survivors...)},
+	}
+	if exit.Ended != "" {
+		result.Processes.Signal = &exit.Ended
 	}
 	if exit.Signal != "" {
 		result.Signal = &exit.Signal
@@ -105,17 +121,32 @@ func resultOf(exit process.Exit) runtime.Result {
 	return result
 }
 
+// sandbox is what the task sees of the host: also its pack, and what this runtime starts it with.
+func (h *host) sandbox(t *runtime.Task) *process.Sandbox {
+	box := t.Confine.Sandbox
+	if box == nil {
+		return nil
+	}
+	return &process.Sandbox{
+		Hidden: box.Hidden, Readable: append([]string{t.Dirs.Pack, h.support}, box.Readable...), Writable: box.Writable, Network: box.Network,
+	}
+}
+
 // probeTimeout is how long an interpreter may take to say who it is.
 const probeTimeout = 10 * time.Second
 
-// newProber returns a prober that runs commands under the supervisor. They get the worker's own environment: version
-// managers are told by it what to start.
+// probeEnvironment is the worker's own: version managers are told by it what to start. Of ours it has nothing.
+func probeEnvironment() []string {
+	return slices.DeleteFunc(os.Environ(), func(variable string) bool { return strings.HasPrefix(variable, "ATTUNE") })
+}
+
+// newProber returns a prober that runs commands under the supervisor.
 func newProber(processes *process.Supervisor) prober {
 	var count atomic.Int64
 	return func(ctx context.Context, command string, args []string) (string, error) {
 		var stdout, stderr bytes.Buffer
 		exit, err := processes.Run(ctx, process.Command{
-			ID: fmt.Sprintf("probe-%d", count.Add(1)), Path: command, Args: args, Env: os.Environ(), Dir: "/",
+			ID: fmt.Sprintf("probe-%d", count.Add(1)), Path: command, Args: args, Env: probeEnvironment(), Dir: "/",
 			Stdout: &stdout, Stderr: &stderr, Timeout: probeTimeout,
 		})
 		if err == nil && (exit.Code != 0 || exit.Signal != "") {

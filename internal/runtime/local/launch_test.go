@@ -21,6 +21,7 @@ func TestAFaultOfOurOwnDoesNotCostTheOutcome(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer func() { _ = processes.Close() }() // the action has broken what it would remove
 	var log bytes.Buffer
 	l := newLocal(t, func(cfg *local.Config) {
 		cfg.Processes, cfg.Logger = processes, slog.New(slog.NewTextHandler(&log, nil))

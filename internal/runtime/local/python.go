@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"os"
@@ -70,7 +71,11 @@ func (p *Python) SetUp(ctx context.Context) error {
 	if err == nil && bytes.Equal(there, runnerSource) {
 		return nil
 	}
-	if err := replaceFile(p.runner, runnerSource); err != nil {
+	err = replaceFile(p.runner, runnerSource)
+	if err == nil { // no secret: actions that run as other users read it, too
+		err = errors.Join(os.Chmod(p.runner, 0o644), os.Chmod(filepath.Dir(p.runner), 0o755))
+	}
+	if err != nil {
 		return fmt.Errorf("write Python's runner: %w", err)
 	}
 	return nil
