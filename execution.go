@@ -21,6 +21,7 @@ type Execution struct {
 	Stdout      Output          `json:"stdout"`
 	Stderr      Output          `json:"stderr"`
 	Resources   Resources       `json:"resources"`
+	Processes   *Processes      `json:"processes"` // of the attempt; null before its end, or if nobody saw it
 	WaitingFor  *Waiting        `json:"waiting_for"`
 	CreatedAt   time.Time       `json:"created_at"`
 	ScheduledAt *time.Time      `json:"scheduled_at"`
@@ -39,6 +40,13 @@ type Output struct {
 type Resources struct {
 	CPUMillis   int64 `json:"cpu_ms"`
 	MaxRSSBytes int64 `json:"max_rss_bytes"` // peak memory of the largest process
+}
+
+// Processes tells how the processes of an attempt ended, all of them.
+type Processes struct {
+	Signal    *string  `json:"signal"`    // the last one that we had to send: SIGTERM, SIGKILL; null if all ended by themselves
+	Killed    int      `json:"killed"`    // how many needed SIGKILL
+	Survivors []string `json:"survivors"` // "pid (name)" of those that even that did not end; empty: nothing is left
 }
 
 // FailureKind is why an execution did not complete.
@@ -102,5 +110,6 @@ type Outcome struct {
 	Stdout    Output
 	Stderr    Output
 	Resources Resources
+	Processes *Processes    // nil if none ran
 	Age       time.Duration // how long ago it ended, if it had to wait for the database
 }

@@ -23,7 +23,7 @@ func TestDatabaseThatNeverAnswersIsAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer lock.Rollback()
-	const tables = "LOCK TABLE pack, archive, action, worker, runtime, execution, execution_attempt, artifact IN ACCESS EXCLUSIVE MODE"
+	const tables = "LOCK TABLE pack, archive, action, worker, runtime, execution, execution_attempt, artifact, key, audit IN ACCESS EXCLUSIVE MODE"
 	if _, err := lock.ExecContext(t.Context(), tables); err != nil {
 		t.Fatal(err)
 	}
@@ -45,6 +45,9 @@ func (s *server) wantAway(o operation, target string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second) // before the session's own limits
 	defer cancel()
 	body, kind := `{"action":"core.noop"}`, "application/json"
+	if o.path == "/api/v1/keys/{key}" && o.method == http.MethodPut {
+		body = `{"value":"long-enough"}`
+	}
 	if o.path == "/api/v1/packs" && o.method == http.MethodPost {
 		body, kind = string(archiveOf(s.t, demo("1", "x"))), "application/gzip"
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/attune-automation/attune/internal/broker"
 	"github.com/attune-automation/attune/internal/execution"
 	"github.com/attune-automation/attune/internal/outage"
+	"github.com/attune-automation/attune/internal/secret"
 	"github.com/attune-automation/attune/internal/store"
 )
 
@@ -34,6 +35,9 @@ type Config struct {
 	Pin        func() int64                                 // the only worker that may run what is submitted; nil: any
 	Version    string
 	Logger     *slog.Logger
+
+	Keys      *secret.Safe // encrypts keys and secret parameters
+	RenewKeys bool         // rotation makes a new master key: nobody else has a copy of the file
 
 	AnswerTime   time.Duration // how long a request may wait for the database, 30 s if 0
 	MessagesAway func() error  // why the broker is not connected, nil if it is; nil: it is part of this process
@@ -63,7 +67,7 @@ func New(cfg Config) *API {
 	operations.UseMiddleware(strictInput, textOnly(operations))
 	for _, register := range []func(huma.API){
 		a.registerExecutions, a.registerSubmit, a.registerOutput, a.registerEvents, a.registerActions, a.registerPacks,
-		a.registerWorkers, a.registerSystem,
+		a.registerWorkers, a.registerKeys, a.registerReveal, a.registerSystem,
 	} {
 		register(operations)
 	}

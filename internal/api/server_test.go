@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -21,6 +22,7 @@ import (
 	"github.com/attune-automation/attune/internal/broker"
 	"github.com/attune-automation/attune/internal/broker/inproc"
 	"github.com/attune-automation/attune/internal/execution"
+	"github.com/attune-automation/attune/internal/secret"
 	"github.com/attune-automation/attune/internal/store"
 	"github.com/attune-automation/attune/internal/store/storetest"
 )
@@ -77,6 +79,7 @@ func newServerOn(t *testing.T, db storetest.Database, change ...func(*api.Config
 	cfg := api.Config{
 		Store: s.store, Executions: s.executions, Broker: messages, Token: token, Version: "v1.2.3", Logger: log,
 		Artifacts: func(worker string) (*artifact.Store, error) { return artifact.New(s.artifacts, worker) },
+		Keys:      secret.NewSafe(secret.SafeConfig{Create: filepath.Join(t.TempDir(), "keys")}), RenewKeys: true,
 	}
 	for _, c := range change {
 		c(&cfg)

@@ -15,6 +15,7 @@ import (
 	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/internal/execution"
 	"github.com/attune-automation/attune/internal/pack"
+	"github.com/attune-automation/attune/internal/secret"
 	"github.com/attune-automation/attune/internal/store"
 )
 
@@ -67,7 +68,7 @@ func (a *API) submitExecution(ctx context.Context, in *submitInput) (*submitted,
 		return nil, a.problem(ctx, doing, err)
 	}
 	checked.IdempotencyKey = in.IdempotencyKey
-	if checked.RequestDigest, err = in.Body.digest(); err != nil {
+	if checked, err = a.seal(checked, in.Body); err != nil {
 		return nil, a.problem(ctx, doing, err)
 	}
 	row, _, err := a.cfg.Executions.Submit(ctx, checked)
@@ -102,9 +103,33 @@ func (a *API) pin() int64 {
 	return a.cfg.Pin()
 }
 
-// digest tells whether two requests are the same. The maps of a submission are encoded with sorted keys.
-func (s submission) digest() (string, error) {
-	text, err := json.Marshal(s)
+// seal takes the secret parameters out of what is stored in clear, the request's digest too: it could be guessed from
+// that what they are.
+func (a *API) seal(checked execution.Submission, asked submission) (execution.Submission, error) {
+	shown, hidden, err := pack.Hide(checked.Action.Parameters, checked.Parameters)
+	if err != nil {
+		return checked, err
+	}
+	checked.Parameters = shown
+	if checked.RequestDigest, err = asked.digest(shown); err != nil || hidden == nil {
+		return checked, err
+	}
+	if len(hidden) > attune.MaxSecretBytes {
+		return checked, invalidField("body.parameters", fmt.Sprintf("the secret ones have %d bytes as JSON: at most %d are possible",
+			len(hidden), attune.MaxSecretBytes))
+	}
+	checked.Secrets, err = a.cfg.Keys.Seal(secret.OfParameters(checked.Action.Ref), hidden)
+	return checked, keyless(err)
+}
+
+// digest tells whether two requests are the same, but for the values of secret parameters. The maps of a submission are
+// encoded with sorted keys.
+func (s submission) digest(parameters json.RawMessage) (string, error) {
+	s.Parameters = nil
+	text, err := json.Marshal(struct {
+		submission
+		Parameters json.RawMessage
+	}{s, parameters})
 	if err != nil {
 		return "", fmt.Errorf("encode a submission: %w", err)
 	}

@@ -50,7 +50,7 @@ func documented(t *testing.T, a *api.API) []operation {
 func (o operation) target(name, value string) string {
 	path := o.path
 	for placeholder, good := range map[string]string{
-		"id": "1", "stream": "stdout", "ref": "core.echo", "worker": "w1", "name": "files/x",
+		"id": "1", "stream": "stdout", "ref": "core.echo", "worker": "w1", "name": "files/x", "key": "api_key",
 	} {
 		if placeholder == name {
 			good = value

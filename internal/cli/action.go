@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/attune-automation/attune"
@@ -17,6 +18,7 @@ type parameterRow struct {
 	Type        json.RawMessage `json:"type"`
 	Description string          `json:"description"`
 	Default     json.RawMessage `json:"default"`
+	Secret      bool            `json:"x-secret"`
 }
 
 func actionText(w io.Writer, a attune.Action) error {
@@ -25,7 +27,7 @@ func actionText(w io.Writer, a attune.Action) error {
 		timeout = time.Duration(a.TimeoutSeconds * float64(time.Second)).String()
 	}
 	err := fields(w, "ref", string(a.Ref), "label", a.Label, "description", a.Description, "runtime", a.Runtime,
-		"entry point", a.EntryPoint, "timeout", timeout, "attempts", strconv.Itoa(a.Retry.Attempts()))
+		"entry point", a.EntryPoint, "timeout", timeout, "attempts", strconv.Itoa(a.Retry.Attempts()), "keys", strings.Join(a.Secrets, " "))
 	if err != nil {
 		return err
 	}
@@ -42,11 +44,14 @@ func actionText(w io.Writer, a attune.Action) error {
 	var rows [][]string
 	for _, name := range slices.Sorted(maps.Keys(schema.Properties)) {
 		p := schema.Properties[name]
-		need := ""
-		if slices.Contains(schema.Required, name) {
-			need = "required"
+		var need []string
+		if p.Secret {
+			need = append(need, "secret")
 		}
-		rows = append(rows, []string{name, typeText(p.Type), need, string(p.Default), p.Description})
+		if slices.Contains(schema.Required, name) {
+			need = append(need, "required")
+		}
+		rows = append(rows, []string{name, typeText(p.Type), strings.Join(need, " "), string(p.Default), p.Description})
 	}
 	return table(w, []string{"PARAMETER", "TYPE", "NEED", "DEFAULT", "DESCRIPTION"}, rows)
 }

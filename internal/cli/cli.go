@@ -84,8 +84,8 @@ func (a *app) root() *cobra.Command {
 	root.SetFlagErrorFunc(flagError)
 	a.globalFlags(root)
 	root.AddCommand(
-		a.runCommand(), a.upCommand(), a.serverCommand(), a.executionCommand(), a.packCommand(), a.actionCommand(), a.workerCommand(),
-		a.dbCommand(), a.configCommand(), a.benchCommand(), a.versionCommand(), completionCommand(),
+		a.runCommand(), a.upCommand(), a.serverCommand(), a.executionCommand(), a.packCommand(), a.actionCommand(), a.keyCommand(), a.workerCommand(),
+		a.dbCommand(), a.configCommand(), a.benchCommand(), a.doctorCommand(), a.versionCommand(), completionCommand(),
 	)
 	return root
 }

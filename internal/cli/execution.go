@@ -116,13 +116,19 @@ func why(e attune.Execution) string {
 }
 
 func (a *app) executionShow() *cobra.Command {
-	return a.forExecution("show", "Show one execution", func(ctx context.Context, c *connection, id int64) error {
+	var reveal bool
+	cmd := a.forExecution("show", "Show one execution", func(ctx context.Context, c *connection, id int64) error {
 		e, err := c.Execution(ctx, id)
+		if err == nil && reveal {
+			e.Parameters, err = c.RevealParameters(ctx, id)
+		}
 		if err != nil {
 			return err
 		}
 		return a.show(e, func(w io.Writer) error { return executionText(w, e) })
 	})
+	cmd.Flags().BoolVar(&reveal, "reveal", false, "with the secret parameters; the audit log keeps that you have seen them")
+	return cmd
 }
 
 func executionText(w io.Writer, e attune.Execution) error {
@@ -143,7 +149,7 @@ func executionText(w io.Writer, e attune.Execution) error {
 		"created", stamp(&e.CreatedAt), "started", stamp(e.StartedAt), "finished", stamp(e.FinishedAt),
 		"duration", millis(e.DurationMS), "stdout", outputText(e.Stdout), "stderr", outputText(e.Stderr),
 		"processor", millis(&e.Resources.CPUMillis), "peak memory", bytesText(e.Resources.MaxRSSBytes),
-		"parameters", string(e.Parameters),
+		"processes", processesText(e.Processes), "parameters", string(e.Parameters),
 	)
 	if err != nil || !hasResult(e) {
 		return err
@@ -152,6 +158,18 @@ func executionText(w io.Writer, e attune.Execution) error {
 		return err
 	}
 	return writeJSON(w, e.Result)
+}
+
+// processesText says how the processes ended, "" if there is nothing to say.
+func processesText(p *attune.Processes) string {
+	if p == nil || p.Signal == nil {
+		return ""
+	}
+	text := fmt.Sprintf("ended by %s, %d killed", *p.Signal, p.Killed)
+	if len(p.Survivors) > 0 {
+		text += ", still there: " + strings.Join(p.Survivors, ", ")
+	}
+	return text
 }
 
 func outputText(o attune.Output) string {

@@ -11,16 +11,20 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/attune-automation/attune"
 )
 
 // Config is every setting. Its parts are named as the sections of attune.yaml.
 type Config struct {
+	File         string // attune.yaml, "" for none; not a key
 	DataDir      string // what relative paths are relative to; not a key of the file
 	Database     Database
 	MessageQueue MessageQueue
 	Server       Server
 	Worker       Worker
 	Artifacts    Artifacts
+	Security     Security
 	Log          Log
 
 	origins map[string]string // key to what set it
@@ -49,6 +53,11 @@ type Worker struct {
 	Host               string
 	Labels             map[string]string
 	Path               string // PATH of actions
+	Isolation          attune.Isolation
+	RunAs              string // users of executions
+	SandboxNetwork     bool
+	Resources          attune.Limits // of executions whose action names none
+	MaxResources       attune.Limits // of all executions
 	MaxConcurrentTasks int
 	MaxOutputBytes     int64
 	MaxResultBytes     int64
@@ -57,13 +66,23 @@ type Worker struct {
 	ShutdownTimeout    time.Duration
 	KillGrace          time.Duration
 	Trace              bool
+	SecretsDelivery    string // DeliverEnv or DeliverFile
 }
+
+// The ways in which keys reach an action: in its environment and as files, or as files alone.
+const (
+	DeliverEnv  = "env"
+	DeliverFile = "file"
+)
 
 // Artifacts says where files are kept, and for how long.
 type Artifacts struct {
 	Dir           string
 	RetentionDays int // 0 keeps them
 }
+
+// Security says where the master keys are.
+type Security struct{ EncryptionKeyFile string }
 
 // Log says what is logged, and how.
 type Log struct {
@@ -93,6 +112,11 @@ func Load(src Source) (*Config, error) {
 			return nil, err
 		}
 		c.DataDir = dir
+		if src.File != "" {
+			if c.File, err = filepath.Abs(src.File); err != nil {
+				return nil, fmt.Errorf("configuration file %s: %w", src.File, err)
+			}
+		}
 	}
 	dir, err := filepath.Abs(c.DataDir)
 	if err != nil {
@@ -130,6 +154,9 @@ func (c *Config) derive() {
 	if !filepath.IsAbs(c.Artifacts.Dir) {
 		c.Artifacts.Dir = filepath.Join(c.DataDir, c.Artifacts.Dir)
 	}
+	if file := c.Security.EncryptionKeyFile; file != "" && !filepath.IsAbs(file) {
+		c.Security.EncryptionKeyFile = filepath.Join(c.DataDir, file)
+	}
 	if c.Worker.Name == "" {
 		c.Worker.Name = workerName(c.Worker.Host)
 	}
@@ -150,6 +177,9 @@ func (c *Config) checkShape(faults *faults) {
 	case !c.Production() && remote:
 		faults.add(c.Origin("message_queue.url"), "message_queue.url is RabbitMQ, so database.url must be postgres://…: "+
 			"with SQLite, leave message_queue.url out")
+	}
+	if c.Worker.Isolation == attune.IsolationUser && c.Worker.RunAs == "" {
+		faults.add(c.Origin("worker.isolation"), "worker.isolation user needs users: set worker.run_as to a range of user ids, like 20000-20009")
 	}
 	if !remote && c.MessageQueue.Exchange != defaultExchange {
 		faults.add(c.Origin("message_queue.exchange"), "message_queue.exchange has no effect without RabbitMQ: leave it out")

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,19 +44,28 @@ func keys() []key {
 		size("worker.max_output_bytes", "10MiB", 4<<10, func(c *Config) *int64 { return &c.Worker.MaxOutputBytes }),
 		size("worker.max_result_bytes", "1MiB", 1<<10, func(c *Config) *int64 { return &c.Worker.MaxResultBytes }),
 		labels("worker.labels", func(c *Config) *map[string]string { return &c.Worker.Labels }),
+		text("worker.isolation", string(attune.IsolationProcess), func(c *Config) *string { return (*string)(&c.Worker.Isolation) }, oneOf("process", "user", "sandbox")),
+		text("worker.run_as", "", func(c *Config) *string { return &c.Worker.RunAs }, users),
+		flag("worker.sandbox_network", "true", func(c *Config) *bool { return &c.Worker.SandboxNetwork }),
+		limits("worker.resources", func(c *Config) *attune.Limits { return &c.Worker.Resources }),
+		limits("worker.max_resources", func(c *Config) *attune.Limits { return &c.Worker.MaxResources }),
 		text("worker.path", DefaultPath, func(c *Config) *string { return &c.Worker.Path }, searchPath),
+		text("worker.secrets_delivery", DeliverEnv, func(c *Config) *string { return &c.Worker.SecretsDelivery }, oneOf(DeliverEnv, DeliverFile)),
 		flag("worker.trace", "false", func(c *Config) *bool { return &c.Worker.Trace }),
 		text("artifacts.dir", "artifacts", func(c *Config) *string { return &c.Artifacts.Dir }, notEmpty),
 		number("artifacts.retention_days", "7", 0, 36500, func(c *Config) *int { return &c.Artifacts.RetentionDays }),
+		text("security.encryption_key_file", "", func(c *Config) *string { return &c.Security.EncryptionKeyFile }, nil),
 		text("log.level", "info", func(c *Config) *string { return &c.Log.Level }, oneOf("debug", "info", "warn", "error")),
 		text("log.format", "auto", func(c *Config) *string { return &c.Log.Format }, oneOf("auto", "text", "json")),
 	}
 }
 
+var runAs = regexp.MustCompile(`^([1-9][0-9]{0,8}-[1-9][0-9]{0,8}|[a-zA-Z0-9_.-]+(,[a-zA-Z0-9_.-]+)*)$`)
+
 const defaultExchange = "attune.executions"
 
 // laterKeys are keys of the contract that have no effect yet. An empty value is what they are without one.
-var laterKeys = []string{"worker.port", "security.encryption_key_file"}
+var laterKeys = []string{"worker.port"}
 
 func text(name, deflt string, at func(*Config) *string, check func(string) error) key {
 	return key{
@@ -240,6 +250,14 @@ func listenAddress(text string) error {
 	}
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		return fmt.Errorf("%q is not loopback: other addresses are not supported in this version, write 127.0.0.1:%s", text, port)
+	}
+	return nil
+}
+
+// users are those of run_as: names and ids with commas, or a range of ids.
+func users(text string) error {
+	if !runAs.MatchString(text) {
+		return fmt.Errorf("%q names no users: write a range of user ids, like 20000-20009, or names with commas between them", text)
 	}
 	return nil
 }

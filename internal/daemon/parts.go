@@ -24,6 +24,7 @@ import (
 	"github.com/attune-automation/attune/internal/runtime"
 	"github.com/attune-automation/attune/internal/runtime/local"
 	"github.com/attune-automation/attune/internal/scheduler"
+	"github.com/attune-automation/attune/internal/secret"
 	"github.com/attune-automation/attune/internal/store"
 	"github.com/attune-automation/attune/internal/worker"
 )
@@ -37,6 +38,7 @@ type Parts struct {
 	broker     broker.Broker
 	remote     *amqp.Broker // the broker, if it is a server; nil on the embedded shape
 	executions *execution.Service
+	keys       *secret.Safe
 	own        atomic.Pointer[worker.Worker] // of this process, if it has one
 }
 
@@ -53,7 +55,7 @@ func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Log
 	if err := api.EnsureCore(ctx, db); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	p := &Parts{cfg: cfg, log: log, version: version, store: db, broker: inproc.New(inproc.Config{})}
+	p := &Parts{cfg: cfg, log: log, version: version, store: db, broker: inproc.New(inproc.Config{}), keys: safe(cfg)}
 	if cfg.Production() {
 		p.remote = amqp.New(amqp.Config{
 			URL: cfg.MessageQueue.URL, Exchange: cfg.MessageQueue.Exchange, Name: "attune on " + cfg.Worker.Host, Logger: log,
@@ -63,6 +65,18 @@ func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Log
 	}
 	p.executions = execution.New(execution.Config{Store: db, Broker: p.broker, Logger: log})
 	return p, nil
+}
+
+// masterKeys is the file in the data directory that holds the master keys of the embedded shape, if nothing else is
+// configured. In production several hosts need the same ones: they are given, and never made.
+const masterKeys = "master.keys"
+
+func safe(cfg *config.Config) *secret.Safe {
+	c := secret.SafeConfig{File: cfg.Security.EncryptionKeyFile, Getenv: os.Getenv}
+	if !cfg.Production() {
+		c.Create = filepath.Join(cfg.DataDir, masterKeys)
+	}
+	return secret.NewSafe(c)
 }
 
 // publishTimeout is how long a message may take to be confirmed. It only wakes somebody sooner than the rows would: who
@@ -129,7 +143,7 @@ func (p *Parts) carry(ctx context.Context) error {
 func (p *Parts) API(token string, pin func() int64) *api.API {
 	cfg := api.Config{
 		Store: p.store, Executions: p.executions, Broker: p.broker, Token: token, Pin: pin, Version: p.version, Logger: p.log,
-		Artifacts: p.artifactsOf,
+		Artifacts: p.artifactsOf, Keys: p.keys, RenewKeys: !p.cfg.Production(),
 	}
 	if p.remote != nil {
 		cfg.MessagesAway = p.remote.Away
@@ -155,6 +169,13 @@ func (p *Parts) worker(name string, exclusive bool, progress func()) (*worker.Wo
 	if err != nil {
 		return nil, err
 	}
+	isolation, err := isolationOf(p.cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := shield(); err != nil {
+		return nil, err
+	}
 	settings := p.cfg.Worker
 	cfg := worker.Config{
 		Identity: worker.Identity{
@@ -164,9 +185,11 @@ func (p *Parts) worker(name string, exclusive bool, progress func()) (*worker.Wo
 		Limits: worker.Limits{
 			TaskTimeout: settings.TaskTimeout, KillGrace: settings.KillGrace, ShutdownTimeout: settings.ShutdownTimeout,
 			MaxOutputBytes: settings.MaxOutputBytes, MaxResultBytes: settings.MaxResultBytes,
+			Resources: settings.Resources, MaxResources: settings.MaxResources,
 		},
+		Isolation: isolation,
 		Heartbeat: settings.HeartbeatInterval, Home: home, Path: settings.Path, Trace: settings.Trace,
-		Retention: p.retention(), Progress: progress,
+		Retention: p.retention(), Progress: progress, SecretsInFiles: settings.SecretsDelivery == config.DeliverFile,
 	}
 	cfg.Leased = p.remote != nil
 	own := worker.New(cfg, deps)
@@ -198,7 +221,7 @@ func (p *Parts) workerDeps(name string, home worker.Home) (worker.Deps, error) {
 	}))
 	return worker.Deps{
 		Store: p.store, Broker: p.broker, Executions: p.executions, Runtimes: runtimes, Processes: processes,
-		Artifacts: artifacts, Logger: p.log,
+		Artifacts: artifacts, Keys: p.keys, Logger: p.log,
 	}, nil
 }
 

@@ -15,7 +15,8 @@ type Submission struct {
 	ActionID int64  // row of the installed action; 0 for a script, whose files are Archive
 	Archive  []byte // of a script
 
-	Parameters     json.RawMessage // an object that the action's schema accepts; defaults are merged by the worker
+	Parameters     json.RawMessage // an object that the action's schema accepts, secret ones masked; defaults are merged by the worker
+	Secrets        []byte          // the values of the secret ones, encrypted; nil if there is none
 	Env            json.RawMessage // object of strings
 	Context        json.RawMessage // object
 	Timeout        time.Duration   // 0: the action's, else the worker's
@@ -96,7 +97,7 @@ func newRow(sub Submission) store.NewExecution {
 	return store.NewExecution{
 		ActionID: sub.ActionID, Action: sub.Action.Ref, MaxAttempts: sub.Action.Retry.Attempts(), Class: class.String(),
 		IdempotencyKey: sub.IdempotencyKey, RequestDigest: sub.RequestDigest, Timeout: sub.Timeout, Trace: sub.Trace,
-		Parameters: orEmpty(sub.Parameters), Env: orEmpty(sub.Env), Context: orEmpty(sub.Context),
+		Parameters: orEmpty(sub.Parameters), Secrets: sub.Secrets, Env: orEmpty(sub.Env), Context: orEmpty(sub.Context),
 	}
 }
 
@@ -119,8 +120,8 @@ func (s *Service) Rerun(ctx context.Context, id, pin int64) (row store.Execution
 			return err
 		}
 		made, err := q.InsertExecutions(ctx, []store.NewExecution{newRow(Submission{
-			Action: action.Action, ActionID: action.ID, Parameters: old.Parameters, Env: old.Env, Context: old.Context,
-			Timeout: old.Timeout, Trace: old.Trace, Pin: pin,
+			Action: action.Action, ActionID: action.ID, Parameters: old.Parameters, Secrets: old.Secrets,
+			Env: old.Env, Context: old.Context, Timeout: old.Timeout, Trace: old.Trace, Pin: pin,
 		})})
 		if err == nil {
 			row = made[0]

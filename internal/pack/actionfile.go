@@ -36,8 +36,11 @@ func actionKeys() []key[*actionFile] {
 		{name: "env", read: func(a *actionFile, f field) { a.action.Env = f.value.environment() }},
 		{name: "retry", read: func(a *actionFile, f field) { a.action.Retry = f.value.retry() }},
 		{name: "worker_selector", read: func(a *actionFile, f field) { a.action.WorkerSelector = f.value.selector() }},
-		{name: "secrets", read: later[*actionFile], hidden: true},
-		{name: "resources", read: later[*actionFile], hidden: true},
+		{name: "secrets", read: func(a *actionFile, f field) { a.action.Secrets = f.value.secrets() }},
+		{name: "resources", read: func(a *actionFile, f field) { a.action.Limits = f.value.limits() }},
+		{name: "isolation", read: func(a *actionFile, f field) {
+			f.value.oneOf((*string)(&a.action.Isolation), string(attune.IsolationProcess), string(attune.IsolationUser), string(attune.IsolationSandbox))
+		}},
 		{name: "image", read: later[*actionFile], hidden: true},
 		{name: "workflow_file", read: later[*actionFile], hidden: true},
 	}

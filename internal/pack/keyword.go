@@ -90,6 +90,8 @@ func (s *schemaReader) schema(n node, filled bool) any {
 		case s.own(schema, f):
 		case ok:
 			schema[name] = s.keyword(f, shape, filled)
+		case slices.Contains([]string{orderKeyword, positionKeyword, secretKeyword}, name):
+			f.key.fail("%s is Attune's own: write %s: at the parameter itself", name, strings.TrimPrefix(name, "x-"))
 		case strings.HasPrefix(name, "x-"):
 			schema[name] = f.value.json()
 		default:
@@ -100,6 +102,9 @@ func (s *schemaReader) schema(n node, filled bool) any {
 }
 
 func (s *schemaReader) unknown(name string) string {
+	if name == "secret" || name == "position" {
+		return "the keyword " + name + " has its place at a parameter itself, not within one"
+	}
 	if near, ok := Nearest(name, append(s.names, "secret", "position")); ok {
 		return "unknown keyword \"" + name + "\": did you mean \"" + near + "\"?"
 	}

@@ -1,6 +1,9 @@
 package pack_test
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 func malformedActionKeys() []malformed {
 	return append(malformedPolicies(), []malformed{
@@ -25,8 +28,17 @@ func malformedActionKeys() []malformed {
 		{"runner_type: container\n", ":3:14", "not supported in this version"},
 		{"runtime: node\n", ":3:10", "not supported in this version"},
 		{"runner_type: shell\nruntime: shell\n", ":4:1", "two names of one key"},
-		{"secrets: [api_key]\n", ":3:1", "secrets is not supported in this version"},
-		{"resources: {memory: 256Mi}\n", ":3:1", "resources is not supported in this version"},
+		{"secrets: api_key\n", ":3:10", "got a string, want a list"},
+		{"secrets: [api-key]\n", ":3:11", "not a key's name"},
+		{"secrets: [a, 3]\n", ":3:14", "got an integer, want a string"},
+		{"secrets: [key, Key]\n", ":3:16", "both be SECRET_KEY"},
+		{"secrets: [" + strings.Join(manyNames(101), ", ") + "]\n", ":3:10", "at most 100"},
+		{"resources: {memory: 256Mo}\n", ":3:21", "\"256Mo\" is not a size: write 512KiB, 256MiB, 1GiB or a number of bytes"},
+		{"resources: {memory: 4KiB}\n", ":3:21", "memory: want 1048576 to"},
+		{"resources: {cpus: 0}\n", ":3:19", "cpus: want 0.01 to"},
+		{"resources: {pids: many}\n", ":3:19", "pids: want a whole number from 1 to"},
+		{"resources: {memry: 256Mi}\n", ":3:13", "did you mean \"memory\"?"},
+		{"isolation: jail\n", ":3:12", "want one of process, user, sandbox"},
 		{"image: alpine:3\n", ":3:1", "image is not supported in this version"},
 		{"workflow_file: w.yaml\n", ":3:1", "workflow_file is not supported in this version"},
 		{"parameter_delivery: argv\n", ":3:21", "want one of stdin, file, env"},
@@ -70,7 +82,7 @@ func malformedActionKeys() []malformed {
 		{"output: {x: string}\n", ":3:13", "want the property's JSON Schema"},
 		{"output: {x: {type: strin}}\n", ":3:20", `did you mean "string"?`},
 		{"output: {x: {default: 1}}\n", ":3:14", "default has no effect here"},
-		{"output: {x: {position: 1}}\n", ":3:14", "unknown keyword"},
+		{"output: {x: {position: 1}}\n", ":3:14", "has its place at a parameter"},
 		{"output: {x: {secret: true}}\n", ":3:14", "not supported in this version"},
 		{"output: {x: {}}\noutput_schema: {x: {}}\n", ":4:1", "two names of one key"},
 		{"output: {type: objekt}\n", ":3:16", `did you mean "object"?`},
@@ -139,7 +151,7 @@ func malformedSchemas() []malformed {
 		{"{requird: true}", ":3:18", `did you mean "required"?`},
 		{"{required: yes}", ":3:28", "got a string, want true or false"},
 		{"{required: 1}", ":3:28", "want true or false"},
-		{"{secret: true}", ":3:18", "secret parameters are not supported in this version"},
+		{"{secret: true, default: hunter2}", ":3:17", "the default of a secret parameter can be read"},
 		{"{secret: 1}", ":3:26", "want true or false"},
 		{"{secert: true}", ":3:18", `did you mean "secret"?`},
 		{"{position: first}", ":3:28", "got a string, want an integer"},
@@ -160,7 +172,7 @@ func malformedSchemas() []malformed {
 		{"{properties: {a: {typ: x}}}", ":3:35", `did you mean "type"?`},
 		{"{properties: [a]}", ":3:30", "got a list, want a mapping"},
 		{"{properties: {a: {required: true}}}", ":3:45", "want the list of required names"},
-		{"{properties: {a: {secret: true}}}", ":3:35", "unknown keyword"},
+		{"{properties: {a: {secret: true}}}", ":3:35", "has its place at a parameter"},
 		{"{items: string}", ":3:25", "got a string, want a mapping"},
 		{"{items: {type: int}}", ":3:32", `unknown type "int"`},
 		{"{anyOf: []}", ":3:25", "want at least 1"},
@@ -194,4 +206,12 @@ func malformedSchemas() []malformed {
 		{"{uniqueItems: 1}", ":3:31", "want boolean"},
 		{"{dependentRequired: {a: b}}", ":3:41", "got string, want array"},
 	}
+}
+
+func manyNames(n int) []string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = "k" + strconv.Itoa(i)
+	}
+	return names
 }

@@ -13,6 +13,7 @@ import (
 const (
 	orderKeyword    = "x-order"    // of the whole: every parameter's name in the order for display
 	positionKeyword = "x-position" // of a parameter: its position as given
+	secretKeyword   = "x-secret"   // of a parameter: true if its value is for nobody's eyes
 )
 
 // noParameters is the schema of an action without parameters.
@@ -132,6 +133,9 @@ func (p *parameterReader) property(f field, flat bool) any {
 	for name, value := range own {
 		schema[name] = value
 	}
+	if _, ok := schema["default"]; ok && own[secretKeyword] == true {
+		f.value.fail("the default of a secret parameter can be read by everybody who sees the pack: remove it, or secret: true")
+	}
 	return schema
 }
 
@@ -154,7 +158,7 @@ func (p *parameterReader) inline(own map[string]any, name string, f field, flat 
 		}
 	case "secret":
 		if secret, _ := f.value.boolean(); secret {
-			f.key.fail("secret parameters are not supported in this version: remove secret: true")
+			own[secretKeyword] = true
 		}
 	default:
 		return false

@@ -35,6 +35,7 @@ runtime: core.python
 entrypoint: b.py:main
 parameters:
   last: {type: string, secret: false}
+  token: {type: string, secret: true}
   name: {type: string, required: true, position: 1}
   times: {type: integer, default: 0x10, position: 0, x-widget: slider}
 output_schema: {greeting: {type: string, required: true}}
@@ -45,18 +46,20 @@ output_format: jsonl
 env: {TZ: UTC, PORT: 8080, ON: yes}
 retry: {max_attempts: 3, delay: 2, backoff: linear, max_delay: 1m, on: [failed, abandoned]}
 worker_selector: {zone: eu, disk/ssd: true}
+secrets: [api_key, Password]
 `))
 	want := attune.Action{
 		Ref: "p.a", Label: "An action", Description: "Does it", Runtime: attune.RuntimePython,
 		EntryPoint: "actions/b.py", Function: "main",
 		Parameters: json.RawMessage(`{"additionalProperties":false,"properties":{"last":{"type":"string"},` +
 			`"name":{"type":"string","x-position":1},` +
-			`"times":{"default":16,"type":"integer","x-position":0,"x-widget":"slider"}},` +
-			`"required":["name"],"type":"object","x-order":["times","name","last"]}`),
+			`"times":{"default":16,"type":"integer","x-position":0,"x-widget":"slider"},"token":{"type":"string","x-secret":true}},` +
+			`"required":["name"],"type":"object","x-order":["times","name","last","token"]}`),
 		Output: json.RawMessage(
 			`{"properties":{"greeting":{"type":"string"}},"required":["greeting"],"type":"object"}`),
 		TimeoutSeconds: 1.5, Delivery: attune.DeliverFile, Format: attune.FormatYAML, OutputFormat: attune.OutputJSONL,
-		Env: map[string]string{"TZ": "UTC", "PORT": "8080", "ON": "yes"},
+		Env:     map[string]string{"TZ": "UTC", "PORT": "8080", "ON": "yes"},
+		Secrets: []string{"api_key", "Password"},
 		Retry: attune.Retry{MaxAttempts: 3, Delay: 2 * time.Second, Backoff: attune.BackoffLinear, MaxDelay: time.Minute,
 			On: []attune.Status{attune.StatusFailed, attune.StatusAbandoned}},
 		WorkerSelector: map[string]string{"zone": "eu", "disk/ssd": "true"},
@@ -153,7 +156,7 @@ func TestReadWarnsOfAPackWithoutActions(t *testing.T) {
 func TestReadReportsAllFaultsInOrder(t *testing.T) {
 	t.Parallel()
 	fsys := files("pack.yaml", "ref: p\nlable: x\n", "actions/a.yaml", "ref: p.A\nentry_point: ../a.sh\nfoo_bar_baz: 1\n",
-		"actions/b.yaml", "ref: q.b\nentry_point: b.py\nsecrets: [x]\n",
+		"actions/b.yaml", "ref: q.b\nentry_point: b.py\nsecrets: [x-y]\n",
 		"actions/c.yml", "ref: p.c\nentry_point: a.sh\n", "actions/d.yaml", "ref: p.c\nentry_point: a.sh\n",
 		"requirements.txt", "# one\nrequests>=2\n", "package.json", "{}\n")
 	p, err := pack.Read(fsys)
@@ -165,7 +168,7 @@ func TestReadReportsAllFaultsInOrder(t *testing.T) {
 		got = append(got, d.Place)
 	}
 	want := []string{
-		"actions/a.yaml:1:6", "actions/a.yaml:2:14", "actions/a.yaml:3:1", "actions/b.yaml:1:6", "actions/b.yaml:3:1",
+		"actions/a.yaml:1:6", "actions/a.yaml:2:14", "actions/a.yaml:3:1", "actions/b.yaml:1:6", "actions/b.yaml:3:11",
 		"actions/d.yaml:1:6", "pack.yaml:2:1", "package.json:1:1", "requirements.txt:2:1",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -23,7 +24,8 @@ type NewExecution struct {
 	RequestDigest  string
 	Timeout        time.Duration // 0: the worker's default
 	Trace          bool
-	Parameters     json.RawMessage
+	Parameters     json.RawMessage // secret ones masked
+	Secrets        []byte          // the values of the secret ones, encrypted; nil if there is none
 	Env            json.RawMessage
 	Context        json.RawMessage
 }
@@ -35,11 +37,11 @@ func (q *Queries) InsertExecutions(ctx context.Context, asked []NewExecution) ([
 	for i, e := range asked {
 		rows[i] = []any{
 			e.ActionID, string(e.Action), e.MaxAttempts, e.Class, keyOf(e.Class), e.IdempotencyKey, e.RequestDigest,
-			e.Timeout.Microseconds(), e.Trace, []byte(e.Parameters), []byte(e.Env), []byte(e.Context),
+			e.Timeout.Microseconds(), e.Trace, []byte(e.Parameters), nullBytes(e.Secrets), []byte(e.Env), []byte(e.Context),
 		}
 	}
 	list, args := valuesList(nil, rows, "BIGINT", "TEXT", "INTEGER", "TEXT", "TEXT", "TEXT", "TEXT",
-		"BIGINT", "BOOLEAN", "{bytes}", "{bytes}", "{bytes}")
+		"BIGINT", "BOOLEAN", "{bytes}", "{bytes}", "{bytes}", "{bytes}")
 	made := make([]ExecutionRow, len(asked))
 	err := each(ctx, q, func(row scanner) error {
 		var key sql.NullString
@@ -57,11 +59,12 @@ func (q *Queries) InsertExecutions(ctx context.Context, asked []NewExecution) ([
 		return attune.Errorf(attune.CodeInternal, "the database has stored execution %d, which is not as it was to be", r.ID)
 	}, `
 		WITH asked (action_id, action_ref, max_attempts, class, class_key, idempotency_key, request_digest, timeout_us, trace,
-			parameters, env, context) AS (`+list+`)
+			parameters, secrets, env, context) AS (`+list+`)
 		INSERT INTO execution (action_id, action_ref, status, attempt, max_attempts, class, class_key,
-			idempotency_key, request_digest, timeout_us, trace, not_before, published_at, created_at, parameters, env, context)
+			idempotency_key, request_digest, timeout_us, trace, not_before, published_at, created_at,
+			parameters, secrets, env, context)
 		SELECT action_id, action_ref, 'requested', 1, max_attempts, class, class_key, NULLIF(idempotency_key, ''),
-			request_digest, timeout_us, trace, {now}, {now}, {now}, parameters, env, context
+			request_digest, timeout_us, trace, {now}, {now}, {now}, parameters, secrets, env, context
 		FROM asked WHERE action_id IS NOT NULL
 		ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
 		RETURNING `+executionColumns+`, idempotency_key`, args...)
@@ -72,7 +75,8 @@ func (q *Queries) InsertExecutions(ctx context.Context, asked []NewExecution) ([
 // in all that was.
 func (e NewExecution) became(r ExecutionRow, key string) bool {
 	return r.ActionID == e.ActionID && r.Class == e.Class && r.Timeout == e.Timeout.Truncate(time.Microsecond) && r.Trace == e.Trace &&
-		key == e.IdempotencyKey && bytes.Equal(r.Parameters, e.Parameters) && bytes.Equal(r.Env, e.Env) && bytes.Equal(r.Context, e.Context)
+		key == e.IdempotencyKey && bytes.Equal(r.Parameters, e.Parameters) && bytes.Equal(r.Secrets, e.Secrets) &&
+		bytes.Equal(r.Env, e.Env) && bytes.Equal(r.Context, e.Context)
 }
 
 // ByIdempotencyKey returns the id and the request's digest of the execution that was submitted with key, or 0.
@@ -95,6 +99,7 @@ type ExecutionRow struct {
 	Trace       bool
 	NotBefore   time.Time
 	CancelledBy string
+	Secrets     []byte // the values of secret parameters, encrypted; nil if there is none
 	Env         json.RawMessage
 	Context     json.RawMessage
 }
@@ -107,7 +112,7 @@ func (r ExecutionRow) Fence() attune.Fence {
 const executionColumns = `id, action_id, action_ref, status, attempt, max_attempts, class, timeout_us, trace,
 	worker_id, worker_name, incarnation, not_before, created_at, scheduled_at, started_at, finished_at, cancelled_by,
 	exit_code, signal, error_kind, error_message, stdout_bytes, stdout_dropped, stderr_bytes, stderr_dropped,
-	cpu_ms, max_rss_bytes, parameters, env, context, result`
+	cpu_ms, max_rss_bytes, processes, parameters, secrets, env, context, result`
 
 func scanExecution(row scanner) (ExecutionRow, error) { return scanExecutionAnd(row) }
 
@@ -118,6 +123,7 @@ func scanExecutionAnd(row scanner, more ...any) (r ExecutionRow, err error) {
 		worker, incarnation          sql.NullInt64
 		scheduled, started, finished sql.NullInt64
 		cancelledBy, kind, message   sql.NullString
+		processes                    sql.NullString
 		parameters, env, bag, result []byte
 		status, ref                  string
 	)
@@ -125,7 +131,7 @@ func scanExecutionAnd(row scanner, more ...any) (r ExecutionRow, err error) {
 		&worker, &r.Worker, &incarnation, &notBefore, &created, &scheduled, &started, &finished, &cancelledBy,
 		&r.ExitCode, &r.Signal, &kind, &message, &r.Stdout.Bytes, &r.Stdout.DroppedBytes,
 		&r.Stderr.Bytes, &r.Stderr.DroppedBytes, &r.Resources.CPUMillis, &r.Resources.MaxRSSBytes,
-		&parameters, &env, &bag, &result}
+		&processes, &parameters, &r.Secrets, &env, &bag, &result}
 	if err = row.Scan(append(columns, more...)...); err != nil {
 		return r, err
 	}
@@ -139,6 +145,11 @@ func scanExecutionAnd(row scanner, more ...any) (r ExecutionRow, err error) {
 	}
 	if kind.Valid {
 		r.Error = &attune.Failure{Kind: attune.FailureKind(kind.String), Message: message.String}
+	}
+	if processes.Valid {
+		if err := json.Unmarshal([]byte(processes.String), &r.Processes); err != nil {
+			return r, fmt.Errorf("processes of execution %d: %w", r.ID, err)
+		}
 	}
 	r.Parameters, r.Env, r.Context, r.Result = parameters, env, bag, result
 	return r, nil

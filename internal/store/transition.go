@@ -122,11 +122,11 @@ func (q *Queries) MarkFinished(ctx context.Context, from attune.Status, ended []
 		rows[i] = []any{
 			e.Fence.ExecutionID, e.Fence.Attempt, e.Fence.WorkerID, e.Fence.Incarnation, string(o.Status), o.Age.Microseconds(),
 			o.ExitCode, o.Signal, kind, message, o.Stdout.Bytes, o.Stdout.DroppedBytes, o.Stderr.Bytes, o.Stderr.DroppedBytes,
-			o.Resources.CPUMillis, o.Resources.MaxRSSBytes, nullBytes(o.Result),
+			o.Resources.CPUMillis, o.Resources.MaxRSSBytes, processesColumn(o.Processes), nullBytes(o.Result),
 		}
 	}
 	list, args := valuesList([]any{string(from)}, rows, "BIGINT", "INTEGER", "BIGINT", "BIGINT", "TEXT", "BIGINT",
-		"INTEGER", "TEXT", "TEXT", "TEXT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "{bytes}")
+		"INTEGER", "TEXT", "TEXT", "TEXT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "TEXT", "{bytes}")
 	done := make(map[attune.Fence]Finished, len(ended))
 	err := each(ctx, q, func(row scanner) error {
 		var f attune.Fence
@@ -138,10 +138,10 @@ func (q *Queries) MarkFinished(ctx context.Context, from attune.Status, ended []
 		return err
 	}, `
 		WITH ended (ended_id, ended_attempt, ended_on, ended_life, ended_as, age, code, sig, kind, message,
-			out_bytes, out_dropped, err_bytes, err_dropped, cpu, rss, value) AS (`+list+`)
+			out_bytes, out_dropped, err_bytes, err_dropped, cpu, rss, ends, value) AS (`+list+`)
 		UPDATE execution SET status = ended_as, finished_at = `+endedAgo("age")+`, exit_code = code, signal = sig,
 			error_kind = kind, error_message = message, stdout_bytes = out_bytes, stdout_dropped = out_dropped,
-			stderr_bytes = err_bytes, stderr_dropped = err_dropped, cpu_ms = cpu, max_rss_bytes = rss, result = value
+			stderr_bytes = err_bytes, stderr_dropped = err_dropped, cpu_ms = cpu, max_rss_bytes = rss, processes = ends, result = value
 		FROM ended
 		WHERE id = ended_id AND attempt = ended_attempt AND worker_id = ended_on AND incarnation = ended_life
 			AND status || '' = $1
@@ -160,14 +160,14 @@ func (q *Queries) MarkRetried(ctx context.Context, f attune.Fence, o attune.Outc
 	_, err := q.exec(ctx, `
 		INSERT INTO execution_attempt (execution_id, attempt, status, worker_id, worker_name, incarnation, scheduled_at,
 			started_at, finished_at, exit_code, signal, error_kind, error_message, stdout_bytes, stdout_dropped,
-			stderr_bytes, stderr_dropped, cpu_ms, max_rss_bytes)
+			stderr_bytes, stderr_dropped, cpu_ms, max_rss_bytes, processes)
 		SELECT id, attempt, $5, worker_id, worker_name, incarnation, scheduled_at, started_at, `+endedAgo("$16")+`,
-			$6, $7, $8, $9, $10, $11, $12, $13, $14, $15
+			$6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $17
 		FROM execution
 		WHERE id = $1 AND attempt = $2 AND worker_id = $3 AND incarnation = $4 AND status || '' = 'running'`,
 		f.ExecutionID, f.Attempt, f.WorkerID, f.Incarnation, string(o.Status), o.ExitCode, o.Signal, kind, message,
 		o.Stdout.Bytes, o.Stdout.DroppedBytes, o.Stderr.Bytes, o.Stderr.DroppedBytes,
-		o.Resources.CPUMillis, o.Resources.MaxRSSBytes, o.Age.Microseconds())
+		o.Resources.CPUMillis, o.Resources.MaxRSSBytes, o.Age.Microseconds(), processesColumn(o.Processes))
 	if err != nil {
 		return false, wrap(err, "keep attempt %d of execution %d", f.Attempt, f.ExecutionID)
 	}
@@ -212,6 +212,12 @@ func failureColumns(f *attune.Failure) (kind, message sql.NullString) {
 		return kind, message
 	}
 	return sql.NullString{String: string(f.Kind), Valid: true}, sql.NullString{String: clean(f.Message), Valid: true}
+}
+
+// processesColumn is how the processes ended, as JSON, which takes any name that a process may have.
+func processesColumn(p *attune.Processes) sql.NullString {
+	text, err := json.Marshal(p)
+	return sql.NullString{String: string(text), Valid: p != nil && err == nil}
 }
 
 // clean makes a text what every database takes: PostgreSQL refuses NUL and invalid UTF-8, which actions may well put

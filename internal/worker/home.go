@@ -134,6 +134,9 @@ func (h Home) endLeftovers(ctx context.Context, processes *process.Supervisor, l
 	}
 	removeOrTell(h.tasks(), log)
 	removeOrTell(h.spare(), log)
+	if err := vaultOf(h).empty(); err != nil {
+		log.Error("secrets of an earlier life can't be removed: remove them by hand", "error", err)
+	}
 	return len(ended), nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 
 	"github.com/attune-automation/attune"
@@ -20,6 +21,7 @@ type keeping struct {
 	stdoutLog      *artifact.Log
 	stderrLog      *artifact.Log
 	stdout, stderr *process.Capture
+	masking
 }
 
 // openArtifacts returns a keeping in any case; the error says what of it keeps nothing.
@@ -48,17 +50,21 @@ func openLog(attempt *artifact.Attempt, stream attune.Stream, fault error) (*art
 	return log, nil
 }
 
-// filesDir is $ATTUNE_ARTIFACTS_DIR: where nothing can be kept, a private directory takes its place.
-func (k *keeping) filesDir(p *place) string {
-	if k.attempt == nil {
-		return filepath.Join(p.dirs.Private, "files")
+// filesDir is $ATTUNE_ARTIFACTS_DIR. Where nothing can be kept, or not before it was masked, a private directory takes its
+// place.
+func (k *keeping) filesDir(p *place) (string, error) {
+	if k.attempt != nil && k.masker == nil {
+		return k.attempt.FilesDir(), nil
 	}
-	return k.attempt.FilesDir()
+	dir := privateFiles(p)
+	return dir, os.Mkdir(dir, 0o700)
 }
+
+func privateFiles(p *place) string { return filepath.Join(p.dirs.Private, "files") }
 
 // close ends the logs, writes the result and accounts for the output. What was lost on the way counts as dropped.
 func (k *keeping) close(o *attune.Outcome) error {
-	fault := errors.Join(k.stdout.Close(), k.stderr.Close(), k.stdoutLog.Close(), k.stderrLog.Close())
+	fault := errors.Join(k.finishMasking(o), k.stdout.Close(), k.stderr.Close(), k.stdoutLog.Close(), k.stderrLog.Close())
 	o.Stdout = attune.Output{Bytes: k.stdout.Bytes(), DroppedBytes: k.stdout.Dropped() + k.stdoutLog.Lost()}
 	o.Stderr = attune.Output{Bytes: k.stderr.Bytes(), DroppedBytes: k.stderr.Dropped() + k.stderrLog.Lost()}
 	if o.Result == nil || k.attempt == nil {

@@ -25,6 +25,12 @@ func (w *Worker) start(ctx context.Context) error {
 	} else if n > 0 {
 		w.log.Warn("ended what an earlier life had left running", "executions", n)
 	}
+	if err := w.guard(ctx); err != nil {
+		return err
+	}
+	if err := w.tellLacking(); err != nil {
+		return fmt.Errorf("limits of executions: %w", err)
+	}
 	if err := w.deps.Runtimes.SetUp(ctx); err != nil {
 		return fmt.Errorf("set up the runtimes: %w", err)
 	}

@@ -54,20 +54,50 @@ func (w *Worker) execute(ctx context.Context, a execution.Assignment, kept *keep
 	if err != nil {
 		return runtime.SetupFailure(err)
 	}
-	task, err := w.task(a, place, kept)
+	hidden, err := w.secretsOf(ctx, a)
 	if err != nil {
 		return runtime.SetupFailure(err)
 	}
+	kept.mask(hidden.values)
+	defer w.removeSecrets(a, place)
+	if err := w.equip(a, place, kept, hidden); err != nil {
+		return runtime.SetupFailure(err)
+	}
+	defer kept.takeFiles(ctx, place)
+	task, err := w.task(a, place, kept, hidden)
+	if err != nil {
+		return runtime.SetupFailure(err)
+	}
+	confine, release, err := w.confine(a.Action, place, kept)
+	if err != nil {
+		return runtime.SetupFailure(err)
+	}
+	defer release()
+	task.Confine = confine
 	task.Hurry, task.Trace = hurry, steps.begin
 	steps.begin("execute")
 	return run.Execute(ctx, task)
+}
+
+// equip gives an attempt the directories that are not in its room: that for its artifacts, and that of its keys.
+func (w *Worker) equip(a execution.Assignment, p *place, kept *keeping, hidden *secrets) (err error) {
+	if p.files, err = kept.filesDir(p); err != nil {
+		return runtime.Setupf("the directory for artifacts can't be made: %v", err)
+	}
+	if hidden.keys == nil {
+		return nil
+	}
+	if p.secrets, err = w.vault.put(taskID(a), hidden.keys); err != nil {
+		return runtime.Setupf("the keys can't be handed over: %v", err)
+	}
+	return nil
 }
 
 // outcomeOf turns what the runtime says into what the row will say. ctx tells why a stopped attempt was stopped.
 func outcomeOf(ctx context.Context, r runtime.Result, err error) attune.Outcome {
 	o := attune.Outcome{
 		Status: attune.StatusFailed, ExitCode: r.ExitCode, Signal: r.Signal, Result: r.Value,
-		Failure: r.Failure, Resources: r.Resources,
+		Failure: r.Failure, Resources: r.Resources, Processes: r.Processes,
 	}
 	cancelled := r.Stopped == runtime.StoppedCancelled || err != nil && ctx.Err() != nil
 	switch {
@@ -81,7 +111,11 @@ func outcomeOf(ctx context.Context, r runtime.Result, err error) attune.Outcome 
 		o.Failure = &attune.Failure{Kind: attune.FailureSetup, Message: err.Error()}
 	case r.Stopped == runtime.StoppedTimeout:
 		o.Status = attune.StatusTimeout
-		o.Failure = &attune.Failure{Kind: attune.FailureTimeout, Message: "its time was up: raise --timeout or timeout_seconds"}
+		message := "its time was up: raise --timeout or timeout_seconds"
+		if r.Failure != nil { // what it ran into before may be why
+			message += "; " + r.Failure.Message
+		}
+		o.Failure = &attune.Failure{Kind: attune.FailureTimeout, Message: message}
 	case r.Completed():
 		o.Status = attune.StatusCompleted
 	case o.Failure == nil:

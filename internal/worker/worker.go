@@ -11,11 +11,13 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/internal/artifact"
 	"github.com/attune-automation/attune/internal/broker"
 	"github.com/attune-automation/attune/internal/execution"
 	"github.com/attune-automation/attune/internal/process"
 	"github.com/attune-automation/attune/internal/runtime"
+	"github.com/attune-automation/attune/internal/secret"
 	"github.com/attune-automation/attune/internal/store"
 )
 
@@ -43,18 +45,23 @@ type Limits struct {
 	ShutdownTimeout time.Duration // for what runs when the worker is told to end
 	MaxOutputBytes  int64         // of stdout, and of stderr
 	MaxResultBytes  int64
+	Resources       attune.Limits // of executions whose action names none
+	MaxResources    attune.Limits // of all executions
 }
 
 // Config says who the worker is and how it works.
 type Config struct {
 	Identity
 	Limits
+	Isolation Isolation
 	Heartbeat time.Duration
 	Home      Home
 	Path      string        // PATH of actions
 	Trace     bool          // trace every execution
 	Retention time.Duration // of artifact files; 0 keeps them
 	Progress  func()        // called as the worker looks for work, about once a second also while the database is away; may be nil
+
+	SecretsInFiles bool // keys are in $ATTUNE_SECRETS_DIR alone, and not in the environment too
 
 	Leased bool // counts as alive by its lease, and looks at its rows only while no messages come; else, its lock tells
 }
@@ -67,20 +74,23 @@ type Deps struct {
 	Runtimes   *runtime.Registry
 	Processes  *process.Supervisor
 	Artifacts  *artifact.Store
+	Keys       *secret.Safe // decrypts keys and secret parameters
 	Logger     *slog.Logger
 }
 
 // Worker runs executions.
 type Worker struct {
-	cfg     Config
-	deps    Deps
-	log     *slog.Logger
-	slots   *slots
-	packs   *packs
-	rooms   *rooms
-	spool   *spool
-	courier courier
-	failing failing
+	cfg      Config
+	deps     Deps
+	log      *slog.Logger
+	slots    *slots
+	packs    *packs
+	rooms    *rooms
+	vault    vault
+	confiner *Confiner
+	spool    *spool
+	courier  courier
+	failing  failing
 
 	id          int64
 	incarnation int64
@@ -110,6 +120,8 @@ func New(cfg Config, deps Deps) *Worker {
 		slots:      newSlots(cfg.Slots),
 		packs:      newPacks(cfg.Home.packs(), deps.Store),
 		rooms:      newRooms(cfg.Home, cfg.Exclusive),
+		vault:      vaultOf(cfg.Home),
+		confiner:   NewConfiner(cfg.Isolation, deps.Processes),
 		spool:      newSpool(cfg.Home.spool()),
 		registered: make(chan struct{}),
 		courier:    courier{deps.Executions, deps.Store, log},
@@ -193,7 +205,7 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 	w.awaitSpool()
 	stopControl(errShutdown)
 	// What is kept goes before the home does, and before the lock does.
-	return errors.Join(err, tending.Wait(), w.rooms.close(), w.deps.Processes.Close(), w.leave(context.WithoutCancel(ctx)))
+	return errors.Join(err, tending.Wait(), w.rooms.close(), w.vault.empty(), w.deps.Processes.Close(), w.leave(context.WithoutCancel(ctx)))
 }
 
 // queuePatience is how long a worker that has its row waits for its queues before it calls itself ready.

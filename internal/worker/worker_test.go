@@ -23,6 +23,7 @@ import (
 	"github.com/attune-automation/attune/internal/process"
 	"github.com/attune-automation/attune/internal/runtime"
 	"github.com/attune-automation/attune/internal/runtime/local"
+	"github.com/attune-automation/attune/internal/secret"
 	"github.com/attune-automation/attune/internal/store"
 	"github.com/attune-automation/attune/internal/store/storetest"
 	"github.com/attune-automation/attune/internal/worker"
@@ -36,15 +37,17 @@ const patience = 30 * time.Second
 // host is one worker on a data directory of its own, with everything real beneath it.
 type host struct {
 	*execution.Service
-	t      *testing.T
-	dir    string
-	store  *store.Store
-	broker *inproc.Broker
-	log    *slog.Logger
-	cfg    worker.Config
-	worker *worker.Worker
-	stop   context.CancelCauseFunc
-	ended  chan error
+	t         *testing.T
+	dir       string
+	store     *store.Store
+	broker    *inproc.Broker
+	keys      *secret.Safe
+	log       *slog.Logger
+	cfg       worker.Config
+	worker    *worker.Worker
+	processes *process.Supervisor
+	stop      context.CancelCauseFunc
+	ended     chan error
 }
 
 func newHost(t *testing.T, change func(*worker.Config)) *host {
@@ -57,6 +60,7 @@ func newHostOn(t *testing.T, db storetest.Database, change func(*worker.Config))
 	t.Helper()
 	h := &host{t: t, dir: cmp.Or(db.Dir, t.TempDir()), broker: inproc.New(inproc.Config{}), log: slog.New(slog.DiscardHandler)}
 	h.store = db.Open(t)
+	h.keys = secret.NewSafe(secret.SafeConfig{Create: filepath.Join(h.dir, "master.keys")})
 	h.Service = execution.New(execution.Config{Store: h.store, Broker: h.broker, Logger: slog.New(slog.DiscardHandler)})
 	h.cfg = worker.Config{
 		Identity:  worker.Identity{Name: "w", Type: attune.WorkerTypeLocal, Host: "h", Slots: 4},
@@ -92,6 +96,7 @@ func (h *host) begin() {
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	h.processes = processes
 	artifacts, err := artifact.New(filepath.Join(h.dir, "artifacts"), h.cfg.Name)
 	if err != nil {
 		h.t.Fatal(err)
@@ -102,6 +107,7 @@ func (h *host) begin() {
 			Processes: processes, FallbackPath: os.Getenv("PATH"), SupportDir: filepath.Join(h.dir, "runtimes"),
 			CacheFile: filepath.Join(h.dir, "runtimes.json"), Logger: slog.New(slog.DiscardHandler),
 		})),
+		Keys:   h.keys,
 		Logger: h.log,
 	})
 	ctx, stop := context.WithCancelCause(context.Background())

@@ -106,7 +106,8 @@ CREATE TABLE execution (
     stderr_dropped  BIGINT NOT NULL DEFAULT 0,
     cpu_ms          BIGINT NOT NULL DEFAULT 0,
     max_rss_bytes   BIGINT NOT NULL DEFAULT 0,
-    parameters      BYTEA NOT NULL,
+    parameters      BYTEA NOT NULL, -- secret ones masked
+    secrets         BYTEA,          -- the values of the secret ones, encrypted; NULL if there is none
     env             BYTEA NOT NULL,
     context         BYTEA NOT NULL,
     result          BYTEA
@@ -116,6 +117,7 @@ CREATE TABLE execution (
     autovacuum_vacuum_scale_factor = 0.02,
     autovacuum_analyze_scale_factor = 0.02
 );
+CREATE INDEX execution_secret ON execution (id) WHERE secrets IS NOT NULL;
 CREATE INDEX execution_waiting ON execution (class_key, not_before, id) WHERE status = 'requested';
 CREATE INDEX execution_held ON execution (worker_id, status) WHERE status IN ('scheduled', 'running', 'canceling');
 -- What is on its way to a worker or being cancelled, which is all that the sweep looks at.
@@ -163,15 +165,26 @@ CREATE TABLE artifact (
 CREATE INDEX artifact_by_age ON artifact (created_at);
 
 CREATE TABLE key (
-    id         BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    owner      TEXT NOT NULL, -- system, pack or action
-    owner_ref  TEXT NOT NULL, -- "" for system
-    name       TEXT NOT NULL,
-    key_id     TEXT NOT NULL,
-    ciphertext BYTEA NOT NULL,
-    created_at BIGINT NOT NULL,
-    updated_at BIGINT NOT NULL,
+    id          BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    owner       TEXT NOT NULL, -- system, pack or action
+    owner_ref   TEXT NOT NULL, -- "" for system
+    name        TEXT NOT NULL,
+    key_id      TEXT NOT NULL, -- of the master key
+    ciphertext  BYTEA NOT NULL,
+    value_bytes INTEGER NOT NULL,
+    unmaskable  BOOLEAN NOT NULL, -- too short to be masked
+    created_at  BIGINT NOT NULL,
+    updated_at  BIGINT NOT NULL,
     UNIQUE (owner, owner_ref, name)
+);
+
+-- Who did what with what is secret. Nothing of the program changes or removes a row.
+CREATE TABLE audit (
+    id      BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at      BIGINT NOT NULL,
+    actor   TEXT NOT NULL,
+    event   TEXT NOT NULL,
+    subject TEXT NOT NULL
 );
 
 -- refuse raises what its trigger is about.

@@ -106,12 +106,14 @@ CREATE TABLE execution (
     stderr_dropped  INTEGER NOT NULL DEFAULT 0,
     cpu_ms          INTEGER NOT NULL DEFAULT 0,
     max_rss_bytes   INTEGER NOT NULL DEFAULT 0,
-    parameters      BLOB NOT NULL,
+    parameters      BLOB NOT NULL, -- secret ones masked
+    secrets         BLOB,          -- the values of the secret ones, encrypted; NULL if there is none
     env             BLOB NOT NULL,
     context         BLOB NOT NULL,
     result          BLOB
 );
 -- Without status in front, SQLite takes execution_by_status and sorts all that waits.
+CREATE INDEX execution_secret ON execution (id) WHERE secrets IS NOT NULL;
 CREATE INDEX execution_waiting ON execution (status, class_key, not_before, id) WHERE status = 'requested';
 CREATE INDEX execution_held ON execution (worker_id, status) WHERE status IN ('scheduled', 'running', 'canceling');
 -- What is on its way to a worker or being cancelled, which is all that the sweep looks at.
@@ -159,15 +161,26 @@ CREATE TABLE artifact (
 CREATE INDEX artifact_by_age ON artifact (created_at);
 
 CREATE TABLE key (
-    id         INTEGER PRIMARY KEY AUTOINCREMENT,
-    owner      TEXT NOT NULL, -- system, pack or action
-    owner_ref  TEXT NOT NULL, -- "" for system
-    name       TEXT NOT NULL,
-    key_id     TEXT NOT NULL,
-    ciphertext BLOB NOT NULL,
-    created_at INTEGER NOT NULL,
-    updated_at INTEGER NOT NULL,
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    owner       TEXT NOT NULL, -- system, pack or action
+    owner_ref   TEXT NOT NULL, -- "" for system
+    name        TEXT NOT NULL,
+    key_id      TEXT NOT NULL, -- of the master key
+    ciphertext  BLOB NOT NULL,
+    value_bytes INTEGER NOT NULL,
+    unmaskable  BOOLEAN NOT NULL, -- too short to be masked
+    created_at  INTEGER NOT NULL,
+    updated_at  INTEGER NOT NULL,
     UNIQUE (owner, owner_ref, name)
+);
+
+-- Who did what with what is secret. Nothing of the program changes or removes a row.
+CREATE TABLE audit (
+    id      INTEGER PRIMARY KEY AUTOINCREMENT,
+    at      INTEGER NOT NULL,
+    actor   TEXT NOT NULL,
+    event   TEXT NOT NULL,
+    subject TEXT NOT NULL
 );
 
 -- Final is final, whoever writes.
