@@ -39,8 +39,8 @@ func (n node) secrets() []string {
 	return names
 }
 
-// SecretParameters returns the names of the parameters that a schema marks as secret, sorted.
-func SecretParameters(schema json.RawMessage) ([]string, error) {
+// secretParameters returns the names of the parameters that a schema marks as secret, sorted.
+func secretParameters(schema json.RawMessage) ([]string, error) {
 	if !strings.Contains(string(schema), secretKeyword) { // the usual case
 		return nil, nil
 	}
@@ -65,7 +65,7 @@ func SecretParameters(schema json.RawMessage) ([]string, error) {
 // Hide takes the values of secret parameters out of an object of parameters: in shown the mask stands in their place, and
 // hidden is an object of them, nil if none was given.
 func Hide(schema, given json.RawMessage) (shown, hidden json.RawMessage, err error) {
-	names, err := SecretParameters(schema)
+	names, err := secretParameters(schema)
 	if err != nil || names == nil {
 		return given, nil, err
 	}

@@ -89,6 +89,7 @@ func TestSandboxIsEndedAsAnyOther(t *testing.T) {
 			c.Stdout, c.Stderr = writers{&out, c.Stdout}, writers{}
 			c.Grace, c.Sandbox = 500*time.Millisecond, &process.Sandbox{}
 			exit, err := s.Run(ctx, c)
+			cancel() // if nothing was written
 			if err != nil || exit.Stopped != process.Cancelled || out.String() != want || len(exit.Survivors) > 0 {
 				t.Errorf("%s: %q %+v %v", script, out.String(), exit, err)
 			}

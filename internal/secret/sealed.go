@@ -101,11 +101,7 @@ func (k *Keyring) Seal(of Identity, value []byte) ([]byte, error) {
 
 // Open decrypts a value that was sealed for this identity. It fails with ErrNoMasterKey or ErrUnreadable.
 func (k *Keyring) Open(of Identity, text []byte) ([]byte, error) {
-	s, err := parseSealed(text)
-	if err != nil {
-		return nil, err
-	}
-	dataKey, err := k.unwrap(s, of)
+	s, dataKey, err := k.unwrapped(of, text)
 	if err != nil {
 		return nil, err
 	}
@@ -121,14 +117,19 @@ func (k *Keyring) Open(of Identity, text []byte) ([]byte, error) {
 	return value, nil
 }
 
+// unwrapped returns the parts of a sealed value, and its data key, which the caller clears.
+func (k *Keyring) unwrapped(of Identity, text []byte) (s sealed, dataKey []byte, err error) {
+	if s, err = parseSealed(text); err != nil {
+		return s, nil, err
+	}
+	dataKey, err = k.unwrap(s, of)
+	return s, dataKey, err
+}
+
 // Rewrap returns the value as sealed under the current master key: the same bytes if it is already. Its own data key
 // stays, and it is not decrypted: one that Open refuses stays so.
 func (k *Keyring) Rewrap(of Identity, text []byte) ([]byte, error) {
-	s, err := parseSealed(text)
-	if err != nil {
-		return nil, err
-	}
-	dataKey, err := k.unwrap(s, of)
+	s, dataKey, err := k.unwrapped(of, text)
 	if err != nil {
 		return nil, err
 	}
