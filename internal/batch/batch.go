@@ -3,6 +3,7 @@ package batch
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -79,8 +80,10 @@ func (b *Batch[I, O]) join(c *Call[I, O]) (first bool) {
 	return first
 }
 
-// next takes the calls of the next turn; after the last one there is none.
+// next takes the calls of the next turn; after the last one there is none. Goroutines that could run go first: when the
+// processors are busy, that is when others join, and few turns with many calls cost less than many with few.
 func (b *Batch[I, O]) next() []*Call[I, O] {
+	runtime.Gosched()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	n := min(len(b.waiting), Size)
@@ -91,19 +94,13 @@ func (b *Batch[I, O]) next() []*Call[I, O] {
 }
 
 // run works on the queue until it is empty. What takes long, such as a call whose row somebody else has locked, goes on
-// beside those that have come meanwhile.
+// beside those that have come meanwhile, on which another run works.
 func (b *Batch[I, O]) run(ctx context.Context) {
 	for calls := b.next(); len(calls) > 0; calls = b.next() {
-		made := make(chan struct{})
-		go func() {
-			defer close(made)
-			b.do(ctx, calls)
-		}()
-		late := time.NewTimer(patience)
-		select {
-		case <-made:
-		case <-late.C:
+		late := time.AfterFunc(patience, func() { b.run(ctx) })
+		b.do(ctx, calls)
+		if !late.Stop() {
+			return
 		}
-		late.Stop()
 	}
 }

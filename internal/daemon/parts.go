@@ -40,7 +40,13 @@ type Parts struct {
 	executions *execution.Service
 	keys       *secret.Safe
 	own        atomic.Pointer[worker.Worker] // of this process, if it has one
+	floor      []byte                        // of the heap, see heapFloor
 }
+
+// heapFloor counts as live heap beside what is live. The few MiB that a process holds would otherwise be looked through
+// dozens of times a second under load, each time that as much again has been allocated. Nobody touches it, so that it
+// takes no memory, and a large heap is collected as ever.
+const heapFloor = 32 << 20
 
 // Open opens the data directory, makes it on first use, and sees to it that the core pack is installed.
 func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Logger) (*Parts, error) {
@@ -56,6 +62,7 @@ func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Log
 		return nil, errors.Join(err, db.Close())
 	}
 	p := &Parts{cfg: cfg, log: log, version: version, store: db, broker: inproc.New(inproc.Config{}), keys: safe(cfg)}
+	p.floor = make([]byte, heapFloor)
 	if cfg.Production() {
 		p.remote = amqp.New(amqp.Config{
 			URL: cfg.MessageQueue.URL, Exchange: cfg.MessageQueue.Exchange, Name: "attune on " + cfg.Worker.Host, Logger: log,

@@ -2,6 +2,7 @@ package store
 
 import (
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -10,6 +11,7 @@ import (
 type dialect struct {
 	name           string
 	words          *strings.Replacer
+	spelled        sync.Map               // statements as they are written, with their text for the database
 	oneWriter      bool                   // the database lets one transaction write at a time
 	remote         bool                   // a server, which may fail to answer at all
 	driverPrepares bool                   // the driver prepares each statement once by itself, on each connection
@@ -20,6 +22,17 @@ type dialect struct {
 	again          func(error) bool       // the transaction lost against another one: done again at once, it may succeed
 	waitBriefly    string                 // has the rest of a transaction wait for locks but briefly; "" where none can be awaited
 	tryLock        func(key int64) string // tells whether the transaction gets an advisory lock; nil: it always does
+}
+
+// spell returns a statement's text for the database. Each is looked through once: they are few, because every one is
+// written in this package.
+func (d *dialect) spell(query string) string {
+	if text, ok := d.spelled.Load(query); ok {
+		return text.(string) //nolint:errcheck,forcetypeassert // it is of what is stored below
+	}
+	text := d.words.Replace(query)
+	d.spelled.Store(query, text)
+	return text
 }
 
 // deadline is when something has taken too long that begins now; zero if it ends by itself.

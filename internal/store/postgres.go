@@ -58,6 +58,10 @@ var sessionSettings = map[string]string{
 	"enable_hashjoin":  "off",
 	"enable_mergejoin": "off",
 	"enable_material":  "off",
+
+	// The price of what is switched off makes a plan look dear that cannot do without it, and the server would compile
+	// it anew each time, which takes longer than any of these statements.
+	"jit": "off",
 }
 
 // postgresAway tells of errors that say nothing of the statement: the server or the way to it is gone, is starting or

@@ -52,7 +52,7 @@ type runner interface {
 
 // statement returns a runner for where q runs: a transaction, or any connection of the pool.
 func (q *Queries) statement(ctx context.Context, query string) (runner, error) {
-	text := q.dialect.words.Replace(query)
+	text := q.dialect.spell(query)
 	if q.dialect.driverPrepares {
 		// Preparing on the pool would need another connection, and all of them may be waiting for that, each in its
 		// transaction.

@@ -195,6 +195,10 @@ type Queries struct {
 
 // bounded is ctx with the time that one statement has.
 func (q *Queries) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if q.tx != nil && q.dialect.oneWriter {
+		// It has nothing to wait for, and watching ctx would cost more than the statement; the transaction watches it.
+		return context.WithoutCancel(ctx), func() {}
+	}
 	if q.tx != nil {
 		return until(ctx, q.deadline)
 	}
