@@ -3,12 +3,15 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/internal/broker"
+	"github.com/attune-automation/attune/internal/store"
 )
 
 const systemTag = "system"
@@ -44,8 +47,8 @@ func (a *API) getVersion(context.Context, *struct{}) (*versionAnswer, error) {
 type statusAnswer struct {
 	Body struct {
 		Status   string            `json:"status" enum:"ok,ready,degraded"`
-		Degraded []string          `json:"degraded,omitempty" doc:"what is away: message_queue. Requests are served all the same, more slowly"`
-		Reasons  map[string]string `json:"reasons,omitempty" doc:"why it is away, by what is"`
+		Degraded []string          `json:"degraded,omitempty" doc:"message_queue: it is away, and all goes on more slowly. workers: some take nothing new"`
+		Reasons  map[string]string `json:"reasons,omitempty" doc:"why, by what is degraded"`
 	}
 }
 
@@ -61,24 +64,45 @@ const readyTime = 5 * time.Second
 func (a *API) getReadiness(ctx context.Context, _ *struct{}) (*statusAnswer, error) {
 	ctx, cancel := context.WithTimeout(ctx, readyTime)
 	defer cancel()
-	if err := a.cfg.Store.Ping(ctx); err != nil {
+	short, err := a.cfg.Store.Read().Short(ctx)
+	if err != nil {
 		a.readiness.Warn("not ready", err, "part", "database")
 		return nil, describe(http.StatusServiceUnavailable, "degraded: the database does not answer", nil)
 	}
 	a.readiness.Over("ready again", "part", "database")
 	answer := &statusAnswer{}
 	answer.Body.Status = "ready"
-	if a.cfg.MessagesAway == nil {
-		return answer, nil
+	degraded := func(part, why string) {
+		answer.Body.Status = "degraded"
+		answer.Body.Degraded = append(answer.Body.Degraded, part)
+		if answer.Body.Reasons == nil {
+			answer.Body.Reasons = map[string]string{}
+		}
+		answer.Body.Reasons[part] = why
 	}
-	if why := a.cfg.MessagesAway(); why != nil {
-		answer.Body.Status, answer.Body.Degraded = "degraded", []string{messageQueue}
-		answer.Body.Reasons = map[string]string{messageQueue: awayText(why)}
+	if a.cfg.MessagesAway != nil {
+		if why := a.cfg.MessagesAway(); why != nil {
+			degraded("message_queue", awayText(why))
+		}
+	}
+	if len(short) > 0 {
+		degraded("workers", shortText(short))
 	}
 	return answer, nil
 }
 
-const messageQueue = "message_queue"
+// shortText says what workers are short of to whoever asks: which ones, and how much there is, is for `worker list`.
+func shortText(workers []store.WorkerRow) string {
+	var all []attune.Shortage
+	for _, w := range workers {
+		all = append(all, w.ShortOf...)
+	}
+	what := attune.ShortOfText(all)
+	if len(workers) == 1 {
+		return "1 worker takes nothing new, its host is short of " + what
+	}
+	return fmt.Sprintf("%d workers take nothing new, their hosts are short of %s", len(workers), what)
+}
 
 // awayText says why the broker is away to whoever asks: what names users and virtual hosts is for the log.
 func awayText(why error) string {

@@ -41,6 +41,9 @@ func New(dir, worker string) (*Store, error) {
 	return &Store{root: filepath.Join(abs, worker)}, nil
 }
 
+// Dir is the directory that everything is below.
+func (s *Store) Dir() string { return s.root }
+
 // Create makes the directory of an attempt (from 1), with an empty files/, and returns it. An attempt that already has
 // one keeps what is there: a worker that takes its claim up again after a restart must not lose the log so far.
 func (s *Store) Create(executionID int64, attempt int) (*Attempt, error) {

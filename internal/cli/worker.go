@@ -42,7 +42,7 @@ func (a *app) workerList() *cobra.Command {
 					var rows [][]string
 					for _, each := range workers {
 						rows = append(rows, []string{
-							strconv.FormatInt(each.ID, 10), each.Name, string(each.Status), slotsText(each), runtimesText(each), ago(each.LastHeartbeat),
+							strconv.FormatInt(each.ID, 10), each.Name, workerStatus(each), slotsText(each), runtimesText(each), ago(each.LastHeartbeat),
 						})
 					}
 					return table(w, []string{"ID", "NAME", "STATUS", "SLOTS", "RUNTIMES", "HEARTBEAT"}, rows)
@@ -50,6 +50,22 @@ func (a *app) workerList() *cobra.Command {
 			})
 		},
 	}
+}
+
+// workerStatus is a worker's status, with what keeps it from taking anything new while it is active.
+func workerStatus(w attune.Worker) string {
+	if len(w.ShortOf) == 0 {
+		return string(w.Status)
+	}
+	return string(w.Status) + ", short of " + attune.ShortOfText(w.ShortOf)
+}
+
+func shortageText(s attune.Shortage) string {
+	amount := func(n int64) string { return strconv.FormatInt(n, 10) }
+	if s.Resource == attune.ResourceDisk || s.Resource == attune.ResourceMemory {
+		amount = bytesText
+	}
+	return fmt.Sprintf("%s of %s: %s were free, worker.min_free.%s is %s", attune.ShortOfText([]attune.Shortage{s}), s.Where, amount(s.Free), s.Resource, amount(s.Least))
 }
 
 func slotsText(w attune.Worker) string { return fmt.Sprintf("%d/%d", w.SlotsUsed, w.Slots) }
@@ -82,8 +98,12 @@ func workerText(out io.Writer, w attune.Worker) error {
 	for _, name := range slices.Sorted(maps.Keys(w.Labels)) {
 		labels = append(labels, name+"="+w.Labels[name])
 	}
+	var short []string
+	for _, s := range w.ShortOf {
+		short = append(short, shortageText(s))
+	}
 	return fields(out,
-		"id", strconv.FormatInt(w.ID, 10), "name", w.Name, "status", string(w.Status),
+		"id", strconv.FormatInt(w.ID, 10), "name", w.Name, "status", workerStatus(w), "short of", strings.Join(short, "; "),
 		"incarnation", strconv.FormatInt(w.Incarnation, 10), "type", w.Type, "host", w.Host,
 		"slots", slotsText(w)+" in use", "labels", strings.Join(labels, " "), "runtimes", runtimesText(w),
 		"last heartbeat", stamp(&w.LastHeartbeat))

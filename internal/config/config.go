@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/attune-automation/attune"
+	"github.com/attune-automation/attune/internal/host"
 )
 
 // Config is every setting. Its parts are named as the sections of attune.yaml.
@@ -58,6 +59,7 @@ type Worker struct {
 	SandboxNetwork     bool
 	Resources          attune.Limits // of executions whose action names none
 	MaxResources       attune.Limits // of all executions
+	MinFree            host.Headroom // below it, nothing new is taken
 	MaxConcurrentTasks int
 	MaxOutputBytes     int64
 	MaxResultBytes     int64

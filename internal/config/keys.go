@@ -12,6 +12,7 @@ import (
 
 	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/internal/broker/amqp"
+	"github.com/attune-automation/attune/internal/host"
 	"github.com/attune-automation/attune/internal/store"
 )
 
@@ -49,6 +50,7 @@ func keys() []key {
 		flag("worker.sandbox_network", "true", func(c *Config) *bool { return &c.Worker.SandboxNetwork }),
 		limits("worker.resources", func(c *Config) *attune.Limits { return &c.Worker.Resources }),
 		limits("worker.max_resources", func(c *Config) *attune.Limits { return &c.Worker.MaxResources }),
+		headroom("worker.min_free", func(c *Config) *host.Headroom { return &c.Worker.MinFree }),
 		text("worker.path", DefaultPath, func(c *Config) *string { return &c.Worker.Path }, searchPath),
 		text("worker.secrets_delivery", DeliverEnv, func(c *Config) *string { return &c.Worker.SecretsDelivery }, oneOf(DeliverEnv, DeliverFile)),
 		flag("worker.trace", "false", func(c *Config) *bool { return &c.Worker.Trace }),
@@ -177,32 +179,15 @@ func size(name, deflt string, least int64, at func(*Config) *int64) key {
 }
 
 func labels(name string, at func(*Config) *map[string]string) key {
-	return key{
-		name: name, show: func(c *Config) any { return *at(c) },
-		set: func(c *Config, text string) error {
-			all := map[string]string{}
-			for pair := range strings.SplitSeq(text, ",") {
-				if pair = strings.TrimSpace(pair); pair == "" {
-					continue
-				}
-				label, value, ok := strings.Cut(pair, "=")
-				if !ok || label == "" {
-					return fmt.Errorf("%q is not a list of labels: write zone=eu,disk=ssd", text)
-				}
-				all[label] = value
-			}
-			*at(c) = all
-			return nil
-		},
-		special: func(c *Config, v value) error {
-			all, err := v.strings()
+	return mapping(name, "", "zone=eu,disk=ssd",
+		func(c *Config, all map[string]string) error {
 			if _, unnamed := all[""]; unnamed {
 				return fmt.Errorf("a label without a name: write {zone: eu, disk: ssd}")
 			}
 			*at(c) = all
-			return err
+			return nil
 		},
-	}
+		func(c *Config) map[string]string { return *at(c) })
 }
 
 func databaseURL(text string) error {

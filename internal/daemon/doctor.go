@@ -52,7 +52,17 @@ func Doctor(ctx context.Context, cfg *config.Config, log *slog.Logger) (found []
 	for _, limit := range []process.Limit{process.LimitMemory, process.LimitCPUs, process.LimitPIDs} {
 		found = append(found, finding("limit "+string(limit), lacks[limit]))
 	}
+	found = append(found, finding("room", room(cfg)))
 	return append(found, isolationFindings(ctx, cfg, worker.NewConfiner(isolation, processes))...), nil
+}
+
+// room tells what a worker would take nothing for.
+func room(cfg *config.Config) error {
+	short, err := cfg.Worker.MinFree.Shortages([]string{cfg.DataDir, cfg.Artifacts.Dir}, nil)
+	if err == nil && len(short) > 0 {
+		err = fmt.Errorf("less is free than worker.min_free: it would take nothing for want of %s", attune.ShortOfText(short))
+	}
+	return err
 }
 
 func isolationFindings(ctx context.Context, cfg *config.Config, confiner *worker.Confiner) (found []Finding) {

@@ -196,7 +196,7 @@ func (p *Parts) worker(name string, exclusive bool, progress func()) (*worker.Wo
 		},
 		Isolation: isolation,
 		Heartbeat: settings.HeartbeatInterval, Home: home, Path: settings.Path, Trace: settings.Trace,
-		Retention: p.retention(), Progress: progress, SecretsInFiles: settings.SecretsDelivery == config.DeliverFile,
+		Retention: p.retention(), MinFree: settings.MinFree, Progress: progress, SecretsInFiles: settings.SecretsDelivery == config.DeliverFile,
 	}
 	cfg.Leased = p.remote != nil
 	own := worker.New(cfg, deps)

@@ -83,7 +83,7 @@ func busy(b *testing.B, db storetest.Database, n size) turn {
 	y, raw := newBench(b, db, nil), db.Raw(b)
 	held := n.workers * slots
 	y.fill(raw, size{n.rows + held, n.workers}, y.submit().ID)
-	y.exec(raw, `UPDATE execution SET status = 'scheduled', worker_id = 1 + id % $1, incarnation = 1, scheduled_at = 0
+	y.exec(raw, `UPDATE execution SET status = 'scheduled', worker_id = 1 + id % $1, worker_name = 'w', incarnation = 1, scheduled_at = 0
 		WHERE id <= $2`, n.workers, held)
 	y.exec(raw, `UPDATE execution SET status = 'running', started_at = 0 WHERE status = 'scheduled'`)
 	y.analyze(db, raw)

@@ -26,12 +26,17 @@ func WaitingFor(row store.ExecutionRow, workers []store.WorkerRow, now time.Time
 		return waiting
 	}
 	suited, active, free := false, 0, 0
+	var short []attune.Shortage
 	for _, w := range workers {
 		if !class.Suits(w) {
 			continue
 		}
 		suited = true
-		if w.Status == attune.WorkerActive && !w.PassedOver {
+		switch {
+		case w.Status != attune.WorkerActive || w.PassedOver:
+		case len(w.ShortOf) > 0:
+			short = append(short, w.ShortOf...)
+		default:
 			active++
 			free += max(0, w.Slots-w.SlotsUsed)
 		}
@@ -46,6 +51,8 @@ func WaitingFor(row store.ExecutionRow, workers []store.WorkerRow, now time.Time
 		if active == 1 {
 			waiting.Message = "every slot is taken on the one worker that could run it"
 		}
+	case len(short) > 0:
+		waiting.Message = "the workers that could run it take nothing new, their hosts are short of " + attune.ShortOfText(short)
 	case suited:
 		waiting.Message = fmt.Sprintf("no worker that offers %s is active now", class.describe())
 	default:

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/attune-automation/attune/internal/host"
 )
 
 // cgroup2 makes families in the version 2 tree. No controller is needed, so it works on hybrid hosts and in the group
@@ -22,7 +24,7 @@ type cgroup2 struct {
 }
 
 func openCgroup2(cfg Config) (nursery, error) {
-	base, err := ownGroup("cgroup2", "")
+	base, err := host.OwnGroup("cgroup2", "")
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/attune-automation/attune/internal/host"
 )
 
 // freezer makes families in the freezer hierarchy of version 1.
@@ -21,7 +23,7 @@ type freezer struct {
 }
 
 func openFreezer(cfg Config) (nursery, error) {
-	base, err := ownGroup("cgroup", "freezer")
+	base, err := host.OwnGroup("cgroup", "freezer")
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/attune-automation/attune/internal/host"
 )
 
 // governor knows how this host keeps the limits that need a control group: in the group that the family has anyway, or
@@ -50,7 +52,7 @@ func findGovernor(cfg Config, n nursery) *governor {
 
 // findHierarchy finds where groups of version 1 can be made that keep a limit.
 func findHierarchy(cfg Config, k kind) (h hierarchy, err error) {
-	base, err := ownGroup("cgroup", controllers[k.limit])
+	base, err := host.OwnGroup("cgroup", controllers[k.limit])
 	if err != nil {
 		return h, err
 	}

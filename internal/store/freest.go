@@ -12,7 +12,7 @@ import (
 // PostgreSQL would plan each time anew, which costs it more than to run the statement.
 
 // willing is a worker that has a free slot and may use it.
-const willing = `w.status = 'active' AND NOT w.passed_over AND w.slots_used < w.slots`
+const willing = `w.status = 'active' AND NOT w.passed_over AND w.short_of = '' AND w.slots_used < w.slots`
 
 // open is a willing worker that takes more than what is pinned to it.
 const open = willing + ` AND NOT w.exclusive`

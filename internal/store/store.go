@@ -71,12 +71,6 @@ func (s *Store) Close() error {
 	return errors.Join(s.write.pool.Close(), s.read.pool.Close())
 }
 
-// Ping tells whether the database answers.
-func (s *Store) Ping(ctx context.Context) error {
-	var one int
-	return s.Read().row(ctx, "SELECT 1").Scan(&one)
-}
-
 // Read returns the statements, outside of any transaction; those that write are refused by the database.
 func (s *Store) Read() *Queries {
 	return &Queries{statements: s.read, dialect: s.dialect, patience: s.patience, reads: true}

@@ -39,7 +39,8 @@ type Registration struct {
 	Exclusive bool
 	Lease     time.Duration
 	Home      string // see WorkerRow
-	Seen      int64  // incarnation that the row of this name had when it was found free to take; 0: there was none
+	ShortOf   []attune.Shortage
+	Seen      int64 // incarnation that the row of this name had when it was found free to take; 0: there was none
 }
 
 // RegisterWorker stores a worker that starts: a new row, or a new incarnation of the row that has its name. It returns
@@ -49,20 +50,24 @@ func (q *Queries) RegisterWorker(ctx context.Context, r Registration) (id, incar
 	if err != nil {
 		return 0, 0, err
 	}
+	shortOf, err := shortageText(r.ShortOf)
+	if err != nil {
+		return 0, 0, err
+	}
 	err = q.row(ctx, `
 		INSERT INTO worker (name, status, incarnation, worker_type, host, labels, labels_key, runtimes, slots, exclusive,
-			passed_over, registered_at, last_heartbeat, lease_until, home)
-		VALUES ($1, 'active', 1, $2, $3, $4, $9, '', $5, $6, FALSE, {now}, {now}, {now} + $7, $8)
+			passed_over, registered_at, last_heartbeat, lease_until, home, short_of)
+		VALUES ($1, 'active', 1, $2, $3, $4, $9, '', $5, $6, FALSE, {now}, {now}, {now} + $7, $8, $11)
 		ON CONFLICT (name) DO UPDATE SET
 			status = CASE worker.status WHEN 'cordoned' THEN 'cordoned' ELSE 'active' END,
 			incarnation = worker.incarnation + 1, worker_type = excluded.worker_type, host = excluded.host,
 			labels = excluded.labels, labels_key = excluded.labels_key, slots = excluded.slots, exclusive = excluded.exclusive, passed_over = FALSE,
 			registered_at = excluded.registered_at, last_heartbeat = excluded.last_heartbeat,
-			lease_until = excluded.lease_until, home = excluded.home
+			lease_until = excluded.lease_until, home = excluded.home, short_of = excluded.short_of
 			WHERE worker.incarnation = $10
 		RETURNING id, incarnation`,
 		r.Name, r.Type, clean(r.Host), string(labels), r.Slots, r.Exclusive, r.Lease.Microseconds(), r.Home,
-		keyOf(string(labels)), r.Seen).Scan(&id, &incarnation)
+		keyOf(string(labels)), r.Seen, shortOf).Scan(&id, &incarnation)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, 0, nil
 	}
@@ -186,22 +191,53 @@ func (q *Queries) SetPassedOver(ctx context.Context, id, incarnation int64, pass
 	return wrap(err, "mark worker %d as passed over", id)
 }
 
+// SetShortOf stores what the host of an incarnation of a worker is short of; a later one is left alone.
+func (q *Queries) SetShortOf(ctx context.Context, id, incarnation int64, shortOf []attune.Shortage) error {
+	text, err := shortageText(shortOf)
+	if err != nil {
+		return err
+	}
+	_, err = q.exec(ctx, `UPDATE worker SET short_of = $3 WHERE id = $1 AND incarnation = $2`, id, incarnation, text)
+	return wrap(err, "store what worker %d is short of", id)
+}
+
+// shortageText writes shortages as column short_of has them.
+func shortageText(shortOf []attune.Shortage) (string, error) {
+	if len(shortOf) == 0 {
+		return "", nil
+	}
+	text, err := json.Marshal(shortOf)
+	return string(text), err
+}
+
+// Short returns the living workers that take nothing new because their hosts are short of something.
+func (q *Queries) Short(ctx context.Context) ([]WorkerRow, error) {
+	workers, err := collect(ctx, q, scanWorker,
+		workerQuery+`WHERE w.short_of <> '' AND w.status IN ('active', 'cordoned', 'draining') AND w.lease_until >= {now} ORDER BY w.id`)
+	return workers, wrap(err, "list workers whose hosts are short of something")
+}
+
 const workerQuery = `
 	SELECT w.id, w.name, w.status, w.incarnation, w.worker_type, w.host, w.labels, w.slots, w.slots_used, w.exclusive,
-		w.passed_over, w.last_heartbeat, w.lease_until < {now}, w.lease_until - w.last_heartbeat, w.home, w.offer, w.runtimes
+		w.passed_over, w.last_heartbeat, w.lease_until < {now}, w.lease_until - w.last_heartbeat, w.home, w.offer, w.runtimes, w.short_of
 	FROM worker w `
 
 // scanWorker reads a worker with the names of its runtimes.
 func scanWorker(row scanner) (w WorkerRow, err error) {
-	var status, labels, runtimes string
+	var status, labels, runtimes, shortOf string
 	var heartbeat, lease int64
 	err = row.Scan(&w.ID, &w.Name, &status, &w.Incarnation, &w.Type, &w.Host, &labels, &w.Slots, &w.SlotsUsed, &w.Exclusive,
-		&w.PassedOver, &heartbeat, &w.Lapsed, &lease, &w.Home, &w.Offer, &runtimes)
+		&w.PassedOver, &heartbeat, &w.Lapsed, &lease, &w.Home, &w.Offer, &runtimes, &shortOf)
 	if err != nil {
 		return w, err
 	}
 	w.Runtimes = named(runtimes)
 	w.Status, w.LastHeartbeat, w.Lease = attune.WorkerStatus(status), fromMicros(heartbeat), time.Duration(lease)*time.Microsecond
+	if shortOf != "" {
+		if err := json.Unmarshal([]byte(shortOf), &w.ShortOf); err != nil {
+			return w, err
+		}
+	}
 	return w, json.Unmarshal([]byte(labels), &w.Labels)
 }
 

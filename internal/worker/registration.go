@@ -34,6 +34,7 @@ func (w *Worker) start(ctx context.Context) error {
 	if err := w.deps.Runtimes.SetUp(ctx); err != nil {
 		return fmt.Errorf("set up the runtimes: %w", err)
 	}
+	w.lookAtHost(ctx, func(context.Context, []attune.Shortage) error { return nil }) // registering tells of it
 	if err := w.patiently(ctx, w.register); err != nil {
 		return err
 	}
@@ -140,7 +141,7 @@ func (w *Worker) tryRegister(ctx context.Context, home string) (holder *store.Wo
 		w.id, w.incarnation, err = q.RegisterWorker(ctx, store.Registration{
 			Name: w.cfg.Name, Type: w.cfg.Type, Host: w.cfg.Host, Labels: w.cfg.Labels, Slots: w.cfg.Slots,
 			Exclusive: w.cfg.Exclusive, Lease: w.lease(), Runtimes: w.capabilities(), Home: home,
-			Seen: row.Incarnation,
+			ShortOf: w.short(), Seen: row.Incarnation,
 		})
 		return err
 	})

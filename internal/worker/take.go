@@ -64,12 +64,17 @@ func (w *Worker) acknowledge(d broker.Delivery) {
 }
 
 // take reserves a slot for an attempt, claims it and runs it, on a goroutine of its own: claims of several go to the
-// database at once. What has no slot is given back. certain is called when the message is no longer needed.
+// database at once. What has no slot is given back, and all that comes while the host is short of something. certain is called when the message is no longer needed.
 func (w *Worker) take(ctx, work context.Context, f attune.Fence, certain func()) {
 	if f.WorkerID != w.id || f.Incarnation != w.incarnation {
 		if f.WorkerID == w.id && f.Incarnation < w.incarnation {
 			w.giveBack(ctx, f) // placed while this life began; usually its row has gone back already
 		}
+		certain()
+		return
+	}
+	if len(w.short()) > 0 { // placed before the row said so
+		w.giveBack(ctx, f)
 		certain()
 		return
 	}
@@ -150,7 +155,7 @@ func (w *Worker) giveBack(ctx context.Context, f attune.Fence) {
 	ctx, cancel := context.WithTimeout(ctx, store.LoopPatience)
 	defer cancel()
 	if err := w.deps.Executions.Release(ctx, f); err != nil {
-		w.log.Warn("no free slot, and not given back: the sweep does it", "execution", f.ExecutionID, "error", err)
+		w.log.Warn("not taken, and not given back: the sweep does it", "execution", f.ExecutionID, "error", err)
 	}
 }
 

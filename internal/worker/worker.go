@@ -15,6 +15,7 @@ import (
 	"github.com/attune-automation/attune/internal/artifact"
 	"github.com/attune-automation/attune/internal/broker"
 	"github.com/attune-automation/attune/internal/execution"
+	"github.com/attune-automation/attune/internal/host"
 	"github.com/attune-automation/attune/internal/process"
 	"github.com/attune-automation/attune/internal/runtime"
 	"github.com/attune-automation/attune/internal/secret"
@@ -59,6 +60,7 @@ type Config struct {
 	Path      string        // PATH of actions
 	Trace     bool          // trace every execution
 	Retention time.Duration // of artifact files; 0 keeps them
+	MinFree   host.Headroom // below it, nothing new is taken
 	Progress  func()        // called as the worker looks for work, about once a second also while the database is away; may be nil
 
 	SecretsInFiles bool // keys are in $ATTUNE_SECRETS_DIR alone, and not in the environment too
@@ -99,6 +101,7 @@ type Worker struct {
 	consuming   atomic.Int32              // how many of its two queues bring messages
 	behind      atomic.Bool               // its rows were to be read and could not be
 	renewed     atomic.Pointer[time.Time] // when the lease was renewed, by the monotonic clock
+	shortOf     atomic.Pointer[[]attune.Shortage]
 	running     sync.WaitGroup
 	trying      context.Context         //nolint:containedctx // its own: what an attempt has to tell outlives the work's
 	endTrying   context.CancelCauseFunc // when a result that can't be stored is no longer waited for
@@ -174,6 +177,7 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 	loops.Go(func() error { return w.consume(looping, work) })
 	loops.Go(func() error { return w.poll(looping, work) })
 	loops.Go(func() error { return w.retain(looping) })
+	loops.Go(func() error { return w.watchHost(looping) })
 	loops.Go(func() error { return w.watchDrain(looping) })
 	loops.Go(func() error { return w.awaitDrained(looping, stopTaking) })
 	if w.cfg.Leased { // a broker that is away keeps nobody from working
