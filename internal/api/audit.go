@@ -9,11 +9,20 @@ import (
 	"github.com/attune-automation/attune/internal/store"
 )
 
-// audit notes what was done with something secret, in the transaction that does it, and in the log.
-func (a *API) audit(ctx context.Context, q *store.Queries, event, subject string) error {
-	who := a.actor()
-	a.log.InfoContext(ctx, event, "audit", true, "actor", who, "subject", subject)
-	return q.Audit(ctx, who, event, subject)
+// audited does something with what is secret in a transaction that also notes it in the audit log: if that can't be
+// stored, it is not done. Once it is certain, the log has it, too. do tells whether there was anything to note.
+func (a *API) audited(ctx context.Context, event, subject string, do func(*store.Queries) (noted bool, err error)) error {
+	who, noted := a.actor(), false
+	err := a.cfg.Store.Write(ctx, func(q *store.Queries) (err error) {
+		if noted, err = do(q); err != nil || !noted {
+			return err
+		}
+		return q.Audit(ctx, who, event, subject)
+	})
+	if err == nil && noted {
+		a.log.InfoContext(ctx, event, "audit", true, "actor", who, "subject", subject)
+	}
+	return err
 }
 
 // actor is who asks: somebody with the token, or, of a command without a server, the user of its process.

@@ -165,16 +165,13 @@ func (a *API) setKey(ctx context.Context, in *setKeyInput) (*keyAnswer, error) {
 		return nil, a.problem(ctx, doing, err)
 	}
 	answer := &keyAnswer{}
-	err = a.cfg.Store.Write(ctx, func(q *store.Queries) error {
+	err = a.audited(ctx, "key set", row.String(), func(q *store.Queries) (bool, error) {
 		if err := q.PutKey(ctx, row); err != nil {
-			return err
-		}
-		if err := a.audit(ctx, q, "key set", row.String()); err != nil {
-			return err
+			return false, err
 		}
 		stored, err := q.Key(ctx, row.KeyID)
 		answer.Body = stored.Key
-		return err
+		return true, err
 	})
 	if err != nil {
 		return nil, a.problem(ctx, doing, err)
@@ -218,11 +215,8 @@ func keyless(err error) error {
 func (a *API) deleteKey(ctx context.Context, in *KeyPath) (*struct{}, error) {
 	id, err := in.id()
 	if err == nil {
-		err = a.cfg.Store.Write(ctx, func(q *store.Queries) error {
-			if err := q.DeleteKey(ctx, id); err != nil {
-				return err
-			}
-			return a.audit(ctx, q, "key deleted", id.String())
+		err = a.audited(ctx, "key deleted", id.String(), func(q *store.Queries) (bool, error) {
+			return true, q.DeleteKey(ctx, id)
 		})
 	}
 	return nil, a.problem(ctx, "delete a key", err)
@@ -239,15 +233,15 @@ func (a *API) revealKey(ctx context.Context, in *KeyPath) (*revealedKey, error) 
 		return nil, a.problem(ctx, doing, err)
 	}
 	var value []byte
-	err = a.cfg.Store.Write(ctx, func(q *store.Queries) error {
+	err = a.audited(ctx, "key revealed", id.String(), func(q *store.Queries) (bool, error) {
 		row, err := q.Key(ctx, id)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if value, err = a.cfg.Keys.Open(secret.OfKey(id), row.Sealed); err != nil {
-			return attune.Errorf(attune.CodeConflict, "the key %s can't be decrypted: %v", id, err)
+			return false, attune.Errorf(attune.CodeConflict, "the key %s can't be decrypted: %v", id, err)
 		}
-		return a.audit(ctx, q, "key revealed", id.String()) // if that can't be stored, nothing is revealed
+		return true, nil
 	})
 	if err != nil {
 		return nil, a.problem(ctx, doing, err)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -51,6 +52,63 @@ func TestKeysAreSetRevealedAndDeleted(t *testing.T) {
 			if _, err := s.RevealKey(ctx, k.KeyID); attune.ErrorCode(err) != attune.CodeNotFound {
 				t.Errorf("%v", err)
 			}
+		}
+	})
+}
+
+// audits returns the audit log, oldest first.
+func audits(t *testing.T, db storetest.Database) (events []string) {
+	t.Helper()
+	rows, err := db.Raw(t).QueryContext(context.Background(), `SELECT actor, event, subject FROM audit ORDER BY id`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var actor, event, subject string
+		if err := rows.Scan(&actor, &event, &subject); err != nil {
+			t.Fatal(err)
+		}
+		events = append(events, actor+": "+event+": "+subject)
+	}
+	if rows.Err() != nil {
+		t.Fatal(rows.Err())
+	}
+	return events
+}
+
+func TestWhatIsDoneWithKeysIsAudited(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		s, ctx := newKeyServer(t, db), context.Background()
+		id := attune.KeyID{Owner: attune.OwnerPack, Of: "web", Name: "k"}
+		if _, err := s.SetKey(ctx, id, []byte("hunter2-hunter2"), false); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.RevealKey(ctx, id); err != nil {
+			t.Fatal(err)
+		}
+		r, err := s.RotateKeys(ctx)
+		if err != nil || r.Rewrapped != 1 {
+			t.Fatalf("%+v %v", r, err)
+		}
+		if err := s.DeleteKey(ctx, id); err != nil {
+			t.Fatal(err)
+		}
+		// What could not be done, or only looks, is not there.
+		if err := s.DeleteKey(ctx, id); attune.ErrorCode(err) != attune.CodeNotFound {
+			t.Fatal(err)
+		}
+		if _, err := s.Keys(ctx); err != nil {
+			t.Fatal(err)
+		}
+		want := []string{
+			"token: key set: " + id.String(), "token: key revealed: " + id.String(),
+			"token: rotation of keys begun: master key " + r.MasterKey, "token: keys rotated: master key " + r.MasterKey,
+			"token: key deleted: " + id.String(),
+		}
+		if got := audits(t, db); !slices.Equal(got, want) {
+			t.Errorf("%q, want %q", got, want)
 		}
 	})
 }

@@ -30,22 +30,20 @@ type revealedParameters struct {
 
 func (a *API) revealParameters(ctx context.Context, in *ExecutionPath) (*revealedParameters, error) {
 	answer := &revealedParameters{}
-	err := a.cfg.Store.Write(ctx, func(q *store.Queries) error {
+	err := a.audited(ctx, "parameters revealed", fmt.Sprintf("execution %d", in.ID), func(q *store.Queries) (bool, error) {
 		row, err := q.Execution(ctx, in.ID)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if answer.Body.Parameters = row.Parameters; row.Secrets == nil {
-			return nil
+			return false, nil
 		}
 		hidden, err := a.cfg.Keys.Open(secret.OfParameters(row.Action), row.Secrets)
 		if err != nil {
-			return attune.Errorf(attune.CodeConflict, "the parameters of execution %d can't be decrypted: %v", in.ID, err)
+			return false, attune.Errorf(attune.CodeConflict, "the parameters of execution %d can't be decrypted: %v", in.ID, err)
 		}
-		if answer.Body.Parameters, err = pack.Reveal(row.Parameters, hidden); err != nil {
-			return err
-		}
-		return a.audit(ctx, q, "parameters revealed", fmt.Sprintf("execution %d", in.ID))
+		answer.Body.Parameters, err = pack.Reveal(row.Parameters, hidden)
+		return true, err
 	})
 	if err != nil {
 		return nil, a.problem(ctx, "reveal parameters", err)

@@ -50,15 +50,23 @@ func (r rotation) run(ctx context.Context) error {
 		return keyless(err)
 	}
 	r.answer.Body.MasterKey = ring.Current()
+	// Before it begins, and after it: one that is broken off has changed something, too.
+	if err := r.note(ctx, "rotation of keys begun"); err != nil {
+		return err
+	}
 	if err := r.keys(ctx, *keys); err != nil {
 		return err
 	}
 	if err := r.parameters(ctx); err != nil {
 		return err
 	}
-	return r.write(ctx, func(ctx context.Context, q *store.Queries) error {
-		return r.audit(ctx, q, "keys rotated", "master key "+r.answer.Body.MasterKey)
-	})
+	return r.note(ctx, "keys rotated")
+}
+
+func (r rotation) note(ctx context.Context, event string) error {
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.AnswerTime)
+	defer cancel()
+	return r.audited(ctx, event, "master key "+r.answer.Body.MasterKey, func(*store.Queries) (bool, error) { return true, nil })
 }
 
 func (r rotation) list(ctx context.Context, _ *struct{}) (*[]store.KeyRow, error) {
@@ -110,10 +118,16 @@ func (r rotation) parameters(ctx context.Context) error {
 		}
 		after = (*some)[len(*some)-1].ExecutionID
 		anew := r.batch(*some)
+		var stored int
 		err = r.write(ctx, func(ctx context.Context, q *store.Queries) error {
+			stored = 0
 			for _, p := range anew {
-				if err := q.RewrapParameters(ctx, p.ExecutionID, p.Sealed); err != nil {
+				changed, err := q.RewrapParameters(ctx, p.was, p.sealed)
+				if err != nil {
 					return err
+				}
+				if changed { // else another rotation has done it meanwhile
+					stored++
 				}
 			}
 			return nil
@@ -121,15 +135,21 @@ func (r rotation) parameters(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		r.answer.Body.Rewrapped += len(anew)
+		r.answer.Body.Rewrapped += stored
 	}
 }
 
-func (r rotation) batch(some []store.SealedParameters) (anew []store.SealedParameters) {
+// rewrapped are an execution's secret parameters, under the current master key.
+type rewrapped struct {
+	was    store.SealedParameters
+	sealed []byte
+}
+
+func (r rotation) batch(some []store.SealedParameters) (anew []rewrapped) {
 	for _, p := range some {
 		sealed, ok := r.rewrap(fmt.Sprintf("parameters of execution %d", p.ExecutionID), secret.OfParameters(p.Action), p.Sealed)
 		if ok {
-			anew = append(anew, store.SealedParameters{ExecutionID: p.ExecutionID, Sealed: sealed})
+			anew = append(anew, rewrapped{p, sealed})
 		}
 	}
 	return anew

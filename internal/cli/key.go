@@ -122,12 +122,38 @@ func (a *app) readSecret(ctx context.Context, name, file string) ([]byte, error)
 	if file == "" || file == "-" {
 		if terminal, ok := a.Stdin.(*os.File); ok && isTerminal(terminal) {
 			a.note("value of %s (not shown):", name)
-			return term.ReadPassword(int(terminal.Fd()))
+			return readUnseen(ctx, terminal)
 		}
 		file = "-"
 	}
 	value, err := a.readInput(ctx, "value of "+name, file)
 	return withoutLineBreak(value), err
+}
+
+// readUnseen reads a line from a terminal that does not show it. When ctx or a signal ends that, the terminal is as it was.
+func readUnseen(ctx context.Context, terminal *os.File) ([]byte, error) {
+	ctx, stop := untilSignal(ctx)
+	defer stop()
+	fd := int(terminal.Fd())
+	before, err := term.GetState(fd)
+	if err != nil {
+		return nil, err
+	}
+	type line struct {
+		text []byte
+		err  error
+	}
+	read := make(chan line, 1)
+	go func() { // until there is a line, or the process ends
+		text, err := term.ReadPassword(fd)
+		read <- line{text, err}
+	}()
+	select {
+	case l := <-read:
+		return l.text, l.err
+	case <-ctx.Done():
+		return nil, errors.Join(context.Cause(ctx), term.Restore(fd, before))
+	}
 }
 
 // withoutLineBreak leaves out the line break that ends a single line, as echo and editors write it.
@@ -270,7 +296,10 @@ read. security.encryption_key_file names the file to servers and workers.`,
 				return err
 			}
 			_, err = file.Write(key.Text())
-			return errors.Join(err, file.Close())
+			if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
+				return errors.Join(err, os.Remove(args[0])) // half a key is none
+			}
+			return nil
 		},
 	}
 }

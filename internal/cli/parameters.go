@@ -56,7 +56,7 @@ func (a *app) parameter(
 	}
 	if raw, isJSON := strings.CutSuffix(name, ":"); isJSON {
 		if !json.Valid([]byte(text)) {
-			return "", nil, usage("%s: %q is not JSON: write %s:=[1,2] or, for a string, %s=text", raw, text, raw, raw)
+			return "", nil, usage("%s: the value is not JSON: write %s:=[1,2] or, for a string, %s=text", raw, raw, raw) // nor shown: it may be a secret
 		}
 		return raw, json.RawMessage(text), nil
 	}

@@ -61,7 +61,7 @@ func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Log
 	if err := api.EnsureCore(ctx, db); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	p := &Parts{cfg: cfg, log: log, version: version, store: db, broker: inproc.New(inproc.Config{}), keys: safe(cfg)}
+	p := &Parts{cfg: cfg, log: log, version: version, store: db, broker: inproc.New(inproc.Config{}), keys: safe(cfg, db)}
 	p.floor = make([]byte, heapFloor)
 	if cfg.Production() {
 		p.remote = amqp.New(amqp.Config{
@@ -78,10 +78,15 @@ func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Log
 // configured. In production several hosts need the same ones: they are given, and never made.
 const masterKeys = "master.keys"
 
-func safe(cfg *config.Config) *secret.Safe {
+func safe(cfg *config.Config, db *store.Store) *secret.Safe {
 	c := secret.SafeConfig{File: cfg.Security.EncryptionKeyFile, Getenv: os.Getenv}
 	if !cfg.Production() {
 		c.Create = filepath.Join(cfg.DataDir, masterKeys)
+		c.Sealed = func() (bool, error) {
+			ctx, cancel := context.WithTimeout(context.Background(), store.LoopPatience)
+			defer cancel()
+			return db.Read().AnySealed(ctx)
+		}
 	}
 	return secret.NewSafe(c)
 }

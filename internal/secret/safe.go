@@ -12,6 +12,10 @@ type SafeConfig struct {
 	File   string              // security.encryption_key_file; "" if it is not set
 	Create string              // is made on first use if nothing else is configured; "": never, as in production
 	Getenv func(string) string // os.Getenv
+
+	// Sealed tells whether the installation has anything that is sealed. Then Create is not made: it was there, and what
+	// is sealed under it would be lost without anybody being told. nil: nothing is.
+	Sealed func() (bool, error)
 }
 
 // ErrNoSource is for an installation that has no keyring.

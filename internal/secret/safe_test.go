@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/internal/secret"
 )
 
@@ -60,6 +61,39 @@ func current(t *testing.T, s *secret.Safe) string {
 		t.Fatal(err)
 	}
 	return k.Current()
+}
+
+// TestALostFileIsNotMadeAnew removes the file of an installation that has secrets, and of one that has none.
+func TestALostFileIsNotMadeAnew(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "keys")
+	sealed, failing := false, error(nil)
+	config := secret.SafeConfig{Create: path, Sealed: func() (bool, error) { return sealed, failing }}
+	first := current(t, secret.NewSafe(config))
+	sealed = true
+	if again := current(t, secret.NewSafe(config)); again != first {
+		t.Errorf("the file is there, and the key is %s, not %s", again, first)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	s := secret.NewSafe(config)
+	if _, err := s.Seal(secret.OfKey(attune.KeyID{Owner: attune.OwnerSystem, Name: "k"}), []byte("v")); err == nil || !strings.Contains(err.Error(), "the file is gone") {
+		t.Errorf("sealed all the same: %v", err)
+	}
+	if _, err := s.Renew(); err == nil || !strings.Contains(err.Error(), "the file is gone") {
+		t.Errorf("renewed all the same: %v", err)
+	}
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the file is there: %v", err)
+	}
+	sealed, failing = false, errors.New("the database is away")
+	if _, err := s.Keyring(); !errors.Is(err, failing) {
+		t.Errorf("nobody knows whether anything is sealed: %v", err)
+	}
+	if failing = nil; current(t, s) == first {
+		t.Error("a new file has the old key")
+	}
 }
 
 func TestSourcesInOrder(t *testing.T) {

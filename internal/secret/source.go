@@ -19,10 +19,11 @@ const (
 
 // source is where a keyring comes from.
 type source struct {
-	name      string        // for people
-	path      string        // "" if it isn't a file
-	forbidden fs.FileMode   // the permissions that its file must not have
-	made      bool          // by us, on first use
+	name      string      // for people
+	path      string      // "" if it isn't a file
+	forbidden fs.FileMode // the permissions that its file must not have
+	made      bool        // by us, on first use
+	sealed    func() (bool, error)
 	text      func() []byte // the keyring's, if it isn't in a file
 	advice    string        // how it is changed, if not by us
 }
@@ -47,7 +48,7 @@ func findSource(c SafeConfig) source {
 			advice: "change " + variable + " where it is set, the current key's line first, and restart"}
 	}
 	if c.Create != "" {
-		return source{name: "file " + c.Create + ", made on first use", path: c.Create, forbidden: 0o077, made: true}
+		return source{name: "file " + c.Create + ", made on first use", path: c.Create, forbidden: 0o077, made: true, sealed: c.Sealed}
 	}
 	return source{}
 }
@@ -101,12 +102,26 @@ func (s source) read(first bool) (*Keyring, stamp, error) {
 	}
 	k, stamp, err := s.readFile()
 	if s.made && first && errors.Is(err, fs.ErrNotExist) {
-		if err := createKeyring(s.path); err != nil {
+		if err := s.create(); err != nil {
 			return nil, stamp, err
 		}
 		return s.readFile()
 	}
 	return k, stamp, err
+}
+
+func (s source) create() error {
+	if s.sealed != nil {
+		sealed, err := s.sealed()
+		if err != nil {
+			return err
+		}
+		if sealed {
+			return errors.New("the file is gone, and there are secrets that only it can open: bring it back, from a backup of the " +
+				"data directory; if it is lost for good, delete all keys and the executions with secret parameters first")
+		}
+	}
+	return createKeyring(s.path)
 }
 
 func (s source) readFile() (k *Keyring, at stamp, err error) {

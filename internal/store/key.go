@@ -81,6 +81,12 @@ func (q *Queries) RewrapKey(ctx context.Context, was KeyRow, masterKey string, s
 	return n > 0, wrap(err, "wrap the key %s anew", was.KeyID)
 }
 
+// AnySealed tells whether there is anything that only a master key opens.
+func (q *Queries) AnySealed(ctx context.Context) (sealed bool, err error) {
+	err = q.row(ctx, `SELECT EXISTS (SELECT 1 FROM key) OR EXISTS (SELECT 1 FROM execution WHERE secrets IS NOT NULL)`).Scan(&sealed)
+	return sealed, wrap(err, "look whether anything is sealed")
+}
+
 // SealedParameters are the secret parameters of an execution, encrypted.
 type SealedParameters struct {
 	ExecutionID int64
@@ -97,8 +103,9 @@ func (q *Queries) SealedParametersAfter(ctx context.Context, id int64, limit int
 	return found, wrap(err, "list secret parameters")
 }
 
-// RewrapParameters stores the same secret parameters under another master key, unless they are gone by now.
-func (q *Queries) RewrapParameters(ctx context.Context, id int64, sealed []byte) error {
-	_, err := q.exec(ctx, `UPDATE execution SET secrets = $1 WHERE id = $2 AND secrets IS NOT NULL`, sealed, id)
-	return wrap(err, "wrap the secret parameters of execution %d anew", id)
+// RewrapParameters stores the same secret parameters under another master key, unless they have changed since they were
+// read: somebody else wraps them anew, too, or they are gone. The answer is then false.
+func (q *Queries) RewrapParameters(ctx context.Context, was SealedParameters, sealed []byte) (bool, error) {
+	n, err := q.exec(ctx, `UPDATE execution SET secrets = $1 WHERE id = $2 AND secrets = $3`, sealed, was.ExecutionID, was.Sealed)
+	return n > 0, wrap(err, "wrap the secret parameters of execution %d anew", was.ExecutionID)
 }

@@ -107,10 +107,18 @@ func TestSecretParametersAreListedAndRewrapped(t *testing.T) {
 			t.Errorf("%+v %v", found, err)
 		}
 		storetest.Write(t, s, func(ctx context.Context, q *store.Queries) error {
-			if err := q.RewrapParameters(ctx, rows[0].ID, []byte("never")); err != nil {
-				return err
+			for _, test := range []struct {
+				row    int
+				was    string
+				stored bool
+			}{{0, "", false}, {1, "one", true}, {1, "one", false}} { // at last, somebody else has done so
+				was := store.SealedParameters{ExecutionID: rows[test.row].ID, Sealed: []byte(test.was)}
+				stored, err := q.RewrapParameters(ctx, was, []byte("anew"))
+				if err != nil || stored != test.stored {
+					t.Errorf("%+v: %v %v", test, stored, err)
+				}
 			}
-			return q.RewrapParameters(ctx, rows[1].ID, []byte("anew"))
+			return nil
 		})
 		found, err = s.Read().SealedParametersAfter(ctx, 0, 10)
 		if err != nil || len(found) != 2 || string(found[0].Sealed) != "anew" || string(found[1].Sealed) != "two" {

@@ -172,12 +172,12 @@ func TestNothingRunsWithoutItsSecrets(t *testing.T) {
 func TestSecretParametersAreMaskedInFailures(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, nil).start()
-	action, archive, err := pack.Script("a.py", []byte("def run(password):\n    return {'x': float('nan'), 'y': password}\n"))
+	action, archive, err := pack.Script("a.py", []byte("def run(password):\n    return {password: 1}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	action.Parameters = json.RawMessage(`{"type":"object","properties":{"password":{"type":"string","x-secret":true}}}`)
-	action.Output = json.RawMessage(`{"type":"string","enum":["a"]}`)
+	action.Output = json.RawMessage(`{"type":"object","additionalProperties":false}`)
 	action.Retry = attune.Retry{MaxAttempts: 2}
 	shown, hidden, err := pack.Hide(action.Parameters, json.RawMessage(`{"password":"`+hunter+`"}`))
 	if err != nil {
@@ -196,7 +196,7 @@ func TestSecretParametersAreMaskedInFailures(t *testing.T) {
 		row, err = h.store.Read().Execution(context.Background(), row.ID)
 		return err == nil && row.Status.Final()
 	})
-	if row.Status != attune.StatusFailed || row.Attempt != 2 {
+	if row.Status != attune.StatusFailed || row.Attempt != 2 || !strings.Contains(row.Error.Message, attune.Mask) {
 		t.Errorf("%s, attempt %d: %+v", row.Status, row.Attempt, row.Error)
 	}
 	h.nowhere(hunter)
