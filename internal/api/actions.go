@@ -12,14 +12,14 @@ import (
 const actionTag = "actions"
 
 func (a *API) registerActions(operations huma.API) {
-	huma.Register(operations, huma.Operation{
+	huma.Register(operations, needs(huma.Operation{
 		OperationID: "list-actions", Method: http.MethodGet, Path: "/api/v1/actions", Tags: []string{actionTag},
 		Summary: "List the installed actions",
-	}, inTime(a, a.listActions))
-	huma.Register(operations, huma.Operation{
+	}, within(attune.RoleViewer)), inTime(a, a.listActions))
+	huma.Register(operations, needs(huma.Operation{
 		OperationID: "get-action", Method: http.MethodGet, Path: "/api/v1/actions/{ref}", Tags: []string{actionTag},
 		Summary: "Get an action", Description: "Its parameters are a JSON Schema.",
-	}, inTime(a, a.getAction))
+	}, ofAction(attune.RoleViewer)), inTime(a, a.getAction))
 }
 
 type listActionsInput struct {
@@ -46,9 +46,11 @@ func (a *API) listActions(ctx context.Context, in *listActionsInput) (*actionLis
 		return nil, a.problem(ctx, "list actions", err)
 	}
 	answer := &actionList{}
-	answer.Body.Items = make([]attune.Action, len(stored))
-	for i, each := range stored {
-		answer.Body.Items[i] = each.Action
+	answer.Body.Items = []attune.Action{}
+	for _, each := range stored {
+		if who(ctx).reaches(each.Ref.Pack()) {
+			answer.Body.Items = append(answer.Body.Items, each.Action)
+		}
 	}
 	return answer, nil
 }

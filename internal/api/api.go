@@ -9,6 +9,7 @@ package api
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"log/slog"
 	"net/http"
 	"time"
@@ -31,7 +32,7 @@ type Config struct {
 	Executions *execution.Service
 	Broker     broker.Broker
 	Artifacts  func(worker string) (*artifact.Store, error) // where a worker keeps its files
-	Token      string                                       // that requests must bear; "" lets all in
+	Token      string                                       // lets in, as those that were created do; "" lets all in, as the user of this process
 	Pin        func() int64                                 // the only worker that may run what is submitted; nil: any
 	Version    string
 	Logger     *slog.Logger
@@ -55,6 +56,7 @@ type API struct {
 
 	executions *lookup[int64, store.ExecutionRow]
 	actions    *lookup[attune.Ref, store.StoredAction]
+	tokens     *lookup[[sha256.Size]byte, store.TokenRow]
 }
 
 // New returns an API. It starts nothing.
@@ -62,12 +64,13 @@ func New(cfg Config) *API {
 	cfg.AnswerTime = cmp.Or(cfg.AnswerTime, answerTime)
 	a := &API{cfg: cfg, log: cfg.Logger, readiness: outage.New(cfg.Logger)}
 	a.executions, a.actions = executionLookup(cfg.Store), actionLookup(cfg.Store)
+	a.tokens = tokenLookup(cfg.Store)
 	mux := http.NewServeMux()
 	operations := humago.New(mux, a.settings())
-	operations.UseMiddleware(strictInput, textOnly(operations))
+	operations.UseMiddleware(strictInput, textOnly(operations), a.checkAccess(operations))
 	for _, register := range []func(huma.API){
 		a.registerExecutions, a.registerSubmit, a.registerOutput, a.registerEvents, a.registerActions, a.registerPacks,
-		a.registerWorkers, a.registerKeys, a.registerReveal, a.registerSystem,
+		a.registerWorkers, a.registerKeys, a.registerReveal, a.registerTokens, a.registerSystem,
 	} {
 		register(operations)
 	}

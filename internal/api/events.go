@@ -10,6 +10,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/internal/broker"
 )
 
@@ -17,7 +18,7 @@ import (
 const keepAlive = 15 * time.Second
 
 func (a *API) registerEvents(operations huma.API) {
-	huma.Register(operations, huma.Operation{
+	huma.Register(operations, needs(huma.Operation{
 		OperationID: "stream-events", Method: http.MethodGet, Path: "/api/v1/events", Tags: []string{executionTag},
 		Summary: "Follow changes of status as server-sent events",
 		Description: "Each event is named status, and its data is the payload of ExecutionStatusChanged. Only changes from " +
@@ -25,7 +26,7 @@ func (a *API) registerEvents(operations huma.API) {
 		Responses: map[string]*huma.Response{"200": {
 			Description: "the events", Content: map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: "string"}}},
 		}},
-	}, a.streamEvents)
+	}, within(attune.RoleViewer)), a.streamEvents)
 }
 
 func (a *API) streamEvents(_ context.Context, _ *struct{}) (*huma.StreamResponse, error) {
@@ -36,11 +37,11 @@ func (a *API) streamEvents(_ context.Context, _ *struct{}) (*huma.StreamResponse
 		answer.SetHeader("Cache-Control", "no-store")
 		answer.SetStatus(http.StatusOK)
 		// An error means that the reader has gone, which is how these streams end.
-		_ = writeEvents(answer.Context(), flushing{answer.BodyWriter()}, changes)
+		_ = writeEvents(answer.Context(), flushing{answer.BodyWriter()}, changes, who(answer.Context()))
 	}}, nil
 }
 
-func writeEvents(ctx context.Context, w io.Writer, changes <-chan broker.ExecutionStatusChanged) error {
+func writeEvents(ctx context.Context, w io.Writer, changes <-chan broker.ExecutionStatusChanged, reader principal) error {
 	alive := time.NewTicker(keepAlive)
 	defer alive.Stop()
 	if _, err := io.WriteString(w, ": the changes from now on\n\n"); err != nil {
@@ -57,6 +58,9 @@ func writeEvents(ctx context.Context, w io.Writer, changes <-chan broker.Executi
 		case change, ok := <-changes:
 			if !ok {
 				return nil
+			}
+			if !reader.reaches(change.ActionRef.Pack()) {
+				continue
 			}
 			data, err := json.Marshal(change)
 			if err != nil {

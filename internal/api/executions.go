@@ -27,24 +27,24 @@ type executionAnswer struct {
 }
 
 func (a *API) registerExecutions(operations huma.API) {
-	huma.Register(operations, huma.Operation{
+	huma.Register(operations, needs(huma.Operation{
 		OperationID: "list-executions", Method: http.MethodGet, Path: "/api/v1/executions", Tags: []string{executionTag},
 		Summary: "List executions, the newest first",
-	}, inTime(a, a.listExecutions))
-	huma.Register(operations, huma.Operation{
+	}, within(attune.RoleViewer)), inTime(a, a.listExecutions))
+	huma.Register(operations, needs(huma.Operation{
 		OperationID: "get-execution", Method: http.MethodGet, Path: "/api/v1/executions/{id}", Tags: []string{executionTag},
 		Summary:     "Get an execution",
 		Description: "With wait, the answer comes when the execution has ended, or as it is when that time is over.",
-	}, a.getExecution)
-	huma.Register(operations, huma.Operation{
+	}, ofExecution(attune.RoleViewer)), a.getExecution)
+	huma.Register(operations, needs(huma.Operation{
 		OperationID: "cancel-execution", Method: http.MethodPost, Path: "/api/v1/executions/{id}/cancel",
 		Tags: []string{executionTag}, Summary: "End an execution",
 		Description: "One that has not begun is cancelled at once; of one that runs, the worker ends every process. Asking again is harmless.",
-	}, inTime(a, a.cancelExecution))
-	huma.Register(operations, huma.Operation{
+	}, ofExecution(attune.RoleOperator)), inTime(a, a.cancelExecution))
+	huma.Register(operations, needs(huma.Operation{
 		OperationID: "delete-execution", Method: http.MethodDelete, Path: "/api/v1/executions/{id}", Tags: []string{executionTag},
 		Summary: "Delete an execution that has ended, with its artifacts", DefaultStatus: http.StatusNoContent,
-	}, inTime(a, a.deleteExecution))
+	}, ofExecution(attune.RoleAdmin)), inTime(a, a.deleteExecution))
 }
 
 type listExecutionsInput struct {
@@ -65,7 +65,7 @@ type executionPage struct {
 
 func (a *API) listExecutions(ctx context.Context, in *listExecutionsInput) (*executionPage, error) {
 	filter := store.Filter{
-		Action: attune.Ref(in.Action), Pack: in.Pack, Worker: in.Worker, Limit: in.Limit + 1, // one more tells whether more follow
+		Action: attune.Ref(in.Action), Pack: in.Pack, Packs: who(ctx).packs, Worker: in.Worker, Limit: in.Limit + 1, // one more tells whether more follow
 	}
 	for _, status := range in.Status {
 		filter.Statuses = append(filter.Statuses, attune.Status(status))
@@ -163,7 +163,7 @@ func parseWait(text string) (time.Duration, error) {
 }
 
 func (a *API) cancelExecution(ctx context.Context, in *ExecutionPath) (*executionAnswer, error) {
-	row, err := a.cfg.Executions.Cancel(ctx, in.ID, "a user")
+	row, err := a.cfg.Executions.Cancel(ctx, in.ID, who(ctx).name)
 	if err != nil {
 		return nil, a.problem(ctx, "cancel an execution", err)
 	}
@@ -173,20 +173,20 @@ func (a *API) cancelExecution(ctx context.Context, in *ExecutionPath) (*executio
 
 func (a *API) deleteExecution(ctx context.Context, in *ExecutionPath) (*struct{}, error) {
 	var workers []string
-	err := a.cfg.Store.Write(ctx, func(q *store.Queries) error {
+	err := a.audited(ctx, "execution deleted", func(q *store.Queries) (string, error) {
 		row, err := q.Execution(ctx, in.ID)
 		if err != nil {
-			return err
+			return "", err
 		}
 		if workers, err = q.WorkersOf(ctx, in.ID); err != nil {
-			return err
+			return "", err
 		}
 		deleted, err := q.DeleteExecution(ctx, in.ID)
 		if err == nil && !deleted {
 			err = attune.Errorf(attune.CodeConflict,
 				"execution %d is %s: cancel it first, what has not ended can't be deleted", in.ID, row.Status)
 		}
-		return err
+		return executionSubject(row), err
 	})
 	if err != nil {
 		return nil, a.problem(ctx, "delete an execution", err)

@@ -24,34 +24,34 @@ const (
 )
 
 func (a *API) registerKeys(operations huma.API) {
-	huma.Register(operations, huma.Operation{
+	huma.Register(operations, needs(huma.Operation{
 		OperationID: "list-keys", Method: http.MethodGet, Path: "/api/v1/keys", Tags: []string{keyTag},
 		Summary: "List the keys, without their values",
-	}, inTime(a, a.listKeys))
-	huma.Register(operations, huma.Operation{
+	}, within(attune.RoleViewer)), inTime(a, a.listKeys))
+	huma.Register(operations, needs(huma.Operation{
 		OperationID: "get-key", Method: http.MethodGet, Path: "/api/v1/keys/{key}", Tags: []string{keyTag},
 		Summary: "Get what may be known of a key without its value",
-	}, inTime(a, a.getKey))
-	huma.Register(operations, huma.Operation{
+	}, ofKey(attune.RoleViewer)), inTime(a, a.getKey))
+	huma.Register(operations, needs(huma.Operation{
 		OperationID: "set-key", Method: http.MethodPut, Path: "/api/v1/keys/{key}", Tags: []string{keyTag},
 		Summary:      "Store a key, or its next value",
 		Description:  "Executions that begin from then on get the new value.",
 		MaxBodyBytes: maxKeyBody,
-	}, inTime(a, a.setKey))
-	huma.Register(operations, huma.Operation{
+	}, ofKey(attune.RoleAdmin)), inTime(a, a.setKey))
+	huma.Register(operations, needs(huma.Operation{
 		OperationID: "delete-key", Method: http.MethodDelete, Path: "/api/v1/keys/{key}", Tags: []string{keyTag},
 		Summary: "Delete a key", DefaultStatus: http.StatusNoContent,
-	}, inTime(a, a.deleteKey))
-	huma.Register(operations, huma.Operation{
+	}, ofKey(attune.RoleAdmin)), inTime(a, a.deleteKey))
+	huma.Register(operations, needs(huma.Operation{
 		OperationID: "reveal-key", Method: http.MethodPost, Path: "/api/v1/keys/{key}/reveal", Tags: []string{keyTag},
 		Summary: "Get the value of a key", Description: "Who did so, and when, is kept in the audit log.",
-	}, inTime(a, a.revealKey))
-	huma.Register(operations, huma.Operation{
+	}, ofKey(attune.RoleAdmin)), inTime(a, a.revealKey))
+	huma.Register(operations, needs(huma.Operation{
 		OperationID: "rotate-keys", Method: http.MethodPost, Path: "/api/v1/keys/rotate", Tags: []string{keyTag},
 		Summary: "Encrypt everything under the newest master key",
 		Description: "On the embedded shape a new master key is made first. With PostgreSQL it is the first one in the server's " +
 			"key file, which every server and worker must have by then. What runs is not disturbed.",
-	}, a.rotateKeys)
+	}, everywhere(attune.RoleAdmin)), a.rotateKeys)
 }
 
 // KeyQuery says whose a key is; neither is the system's.
@@ -105,11 +105,21 @@ func (a *API) listKeys(ctx context.Context, _ *struct{}) (*keyList, error) {
 		return nil, a.problem(ctx, "list keys", err)
 	}
 	answer := &keyList{}
-	answer.Body.Items = make([]attune.Key, len(rows))
-	for i, row := range rows {
-		answer.Body.Items[i] = row.Key
+	answer.Body.Items = []attune.Key{}
+	for _, row := range rows {
+		if who(ctx).reaches(packOf(row.KeyID)) {
+			answer.Body.Items = append(answer.Body.Items, row.Key)
+		}
 	}
 	return answer, nil
+}
+
+// packOf is the pack that a key belongs to; "" for the system's.
+func packOf(id attune.KeyID) string {
+	if id.Owner == attune.OwnerAction {
+		return attune.Ref(id.Of).Pack()
+	}
+	return id.Of
 }
 
 func (a *API) getKey(ctx context.Context, in *KeyPath) (*keyAnswer, error) {
@@ -165,13 +175,13 @@ func (a *API) setKey(ctx context.Context, in *setKeyInput) (*keyAnswer, error) {
 		return nil, a.problem(ctx, doing, err)
 	}
 	answer := &keyAnswer{}
-	err = a.audited(ctx, "key set", row.String(), func(q *store.Queries) (bool, error) {
+	err = a.audited(ctx, "key set", func(q *store.Queries) (string, error) {
 		if err := q.PutKey(ctx, row); err != nil {
-			return false, err
+			return "", err
 		}
 		stored, err := q.Key(ctx, row.KeyID)
 		answer.Body = stored.Key
-		return true, err
+		return row.String(), err
 	})
 	if err != nil {
 		return nil, a.problem(ctx, doing, err)
@@ -215,8 +225,8 @@ func keyless(err error) error {
 func (a *API) deleteKey(ctx context.Context, in *KeyPath) (*struct{}, error) {
 	id, err := in.id()
 	if err == nil {
-		err = a.audited(ctx, "key deleted", id.String(), func(q *store.Queries) (bool, error) {
-			return true, q.DeleteKey(ctx, id)
+		err = a.audited(ctx, "key deleted", func(q *store.Queries) (string, error) {
+			return id.String(), q.DeleteKey(ctx, id)
 		})
 	}
 	return nil, a.problem(ctx, "delete a key", err)
@@ -233,15 +243,15 @@ func (a *API) revealKey(ctx context.Context, in *KeyPath) (*revealedKey, error) 
 		return nil, a.problem(ctx, doing, err)
 	}
 	var value []byte
-	err = a.audited(ctx, "key revealed", id.String(), func(q *store.Queries) (bool, error) {
+	err = a.audited(ctx, "key revealed", func(q *store.Queries) (string, error) {
 		row, err := q.Key(ctx, id)
 		if err != nil {
-			return false, err
+			return "", err
 		}
 		if value, err = a.cfg.Keys.Open(secret.OfKey(id), row.Sealed); err != nil {
-			return false, attune.Errorf(attune.CodeConflict, "the key %s can't be decrypted: %v", id, err)
+			return "", attune.Errorf(attune.CodeConflict, "the key %s can't be decrypted: %v", id, err)
 		}
-		return true, nil
+		return id.String(), nil
 	})
 	if err != nil {
 		return nil, a.problem(ctx, doing, err)

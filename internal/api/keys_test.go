@@ -103,9 +103,9 @@ func TestWhatIsDoneWithKeysIsAudited(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := []string{
-			"token: key set: " + id.String(), "token: key revealed: " + id.String(),
-			"token: rotation of keys begun: master key " + r.MasterKey, "token: keys rotated: master key " + r.MasterKey,
-			"token: key deleted: " + id.String(),
+			"local token: key set: " + id.String(), "local token: key revealed: " + id.String(),
+			"local token: rotation of keys begun: master key " + r.MasterKey, "local token: keys rotated: master key " + r.MasterKey,
+			"local token: key deleted: " + id.String(),
 		}
 		if got := audits(t, db); !slices.Equal(got, want) {
 			t.Errorf("%q, want %q", got, want)
@@ -229,7 +229,7 @@ func TestSecretParametersAreStoredEncrypted(t *testing.T) {
 			t.Errorf("revealed %s, %v", got, err)
 		}
 		var events int
-		if err := db.Raw(t).QueryRowContext(ctx, `SELECT count(*) FROM audit WHERE event = 'parameters revealed' AND subject = 'execution 1' AND actor = 'token'`).Scan(&events); err != nil || events != 1 {
+		if err := db.Raw(t).QueryRowContext(ctx, `SELECT count(*) FROM audit WHERE event = 'parameters revealed' AND subject = 'execution 1 of web.login' AND actor = 'local token'`).Scan(&events); err != nil || events != 1 {
 			t.Errorf("%d audit events, %v", events, err)
 		}
 		rerun, err := s.Rerun(ctx, e.ID)

@@ -14,21 +14,21 @@ import (
 )
 
 func (a *API) registerOutput(operations huma.API) {
-	huma.Register(operations, huma.Operation{
+	huma.Register(operations, needs(huma.Operation{
 		OperationID: "get-log", Method: http.MethodGet, Path: "/api/v1/executions/{id}/logs/{stream}",
 		Tags: []string{executionTag}, Summary: "Get what an execution wrote, byte for byte",
 		Description: "With follow, the answer begins with the execution and goes on as it writes, through further " +
 			"attempts, until it has ended. An answer that breaks off is not whole.",
 		Responses: bytesResponse("the log's bytes"),
-	}, a.getLog)
-	huma.Register(operations, huma.Operation{
+	}, ofExecution(attune.RoleViewer)), a.getLog)
+	huma.Register(operations, needs(huma.Operation{
 		OperationID: "list-artifacts", Method: http.MethodGet, Path: "/api/v1/executions/{id}/artifacts",
 		Tags: []string{executionTag}, Summary: "List what an execution left",
-	}, inTime(a, a.listArtifacts))
-	huma.Register(operations, huma.Operation{
+	}, ofExecution(attune.RoleViewer)), inTime(a, a.listArtifacts))
+	huma.Register(operations, needs(huma.Operation{
 		OperationID: "get-artifact", Method: http.MethodGet, Path: artifactRoute, Tags: []string{executionTag},
 		Summary: "Get an artifact's content", Responses: bytesResponse("the artifact's bytes"),
-	}, inTime(a, a.getArtifact))
+	}, ofExecution(attune.RoleViewer)), inTime(a, a.getArtifact))
 }
 
 func bytesResponse(what string) map[string]*huma.Response {

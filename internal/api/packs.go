@@ -22,23 +22,23 @@ const (
 )
 
 func (a *API) registerPacks(operations huma.API) {
-	huma.Register(operations, huma.Operation{
+	huma.Register(operations, needs(huma.Operation{
 		OperationID: "list-packs", Method: http.MethodGet, Path: "/api/v1/packs", Tags: []string{packTag},
 		Summary: "List the installed packs",
-	}, inTime(a, a.listPacks))
-	huma.Register(operations, huma.Operation{
+	}, within(attune.RoleViewer)), inTime(a, a.listPacks))
+	huma.Register(operations, needs(huma.Operation{
 		OperationID: "get-pack", Method: http.MethodGet, Path: "/api/v1/packs/{ref}", Tags: []string{packTag}, Summary: "Get a pack",
-	}, inTime(a, a.getPack))
-	huma.Register(operations, huma.Operation{
+	}, ofPack(attune.RoleViewer)), inTime(a, a.getPack))
+	huma.Register(operations, needs(huma.Operation{
 		OperationID: "install-pack", Method: http.MethodPost, Path: "/api/v1/packs", Tags: []string{packTag},
 		Summary:       "Install a pack, or its next version",
 		Description:   "The body is a gzip-compressed tar archive with pack.yaml at its root, of at most 16 MiB.",
 		DefaultStatus: http.StatusCreated, MaxBodyBytes: maxArchiveBytes + 1, BodyReadTimeout: uploadTime,
-	}, inTime(a, a.installPack))
-	huma.Register(operations, huma.Operation{
+	}, within(attune.RoleAdmin)), inTime(a, a.installPack))
+	huma.Register(operations, needs(huma.Operation{
 		OperationID: "remove-pack", Method: http.MethodDelete, Path: "/api/v1/packs/{ref}", Tags: []string{packTag},
 		Summary: "Remove a pack; what was submitted with it still runs", DefaultStatus: http.StatusNoContent,
-	}, inTime(a, a.removePack))
+	}, ofPack(attune.RoleAdmin)), inTime(a, a.removePack))
 }
 
 type packList struct {
@@ -61,7 +61,12 @@ func (a *API) listPacks(ctx context.Context, _ *struct{}) (*packList, error) {
 		return nil, a.problem(ctx, "list packs", err)
 	}
 	answer := &packList{}
-	answer.Body.Items = append([]attune.Pack{}, installed...)
+	answer.Body.Items = []attune.Pack{}
+	for _, each := range installed {
+		if who(ctx).reaches(each.Ref) {
+			answer.Body.Items = append(answer.Body.Items, each)
+		}
+	}
 	return answer, nil
 }
 
@@ -87,31 +92,35 @@ func (a *API) installPack(ctx context.Context, in *installInput) (*packAnswer, e
 		return nil, a.problem(ctx, doing, attune.Errorf(attune.CodeConflict,
 			"the pack core comes with Attune itself: give this one another ref"))
 	}
-	if err := install(ctx, a.cfg.Store, loaded, archive); err != nil {
+	err = reach(ctx, loaded.Ref)
+	if err == nil {
+		err = a.audited(ctx, "pack installed", func(q *store.Queries) (string, error) {
+			return fmt.Sprintf("%s %s, %s", loaded.Ref, loaded.Version, loaded.Digest), install(ctx, q, loaded, archive)
+		})
+	}
+	if err != nil {
 		return nil, a.problem(ctx, doing, err)
 	}
 	return a.getPack(ctx, &onePack{Ref: loaded.Ref})
 }
 
 // install stores a pack with its archive and actions, as a whole or not at all.
-func install(ctx context.Context, db *store.Store, p *pack.Pack, archive []byte) error {
-	return db.Write(ctx, func(q *store.Queries) error {
-		if err := q.PutArchive(ctx, p.Digest, archive); err != nil {
+func install(ctx context.Context, q *store.Queries, p *pack.Pack, archive []byte) error {
+	if err := q.PutArchive(ctx, p.Digest, archive); err != nil {
+		return err
+	}
+	if err := q.PutPack(ctx, p.Pack); err != nil {
+		return err
+	}
+	if err := q.RetireActions(ctx, p.Ref); err != nil {
+		return err
+	}
+	for _, action := range p.Actions {
+		if _, err := q.PutAction(ctx, action, true); err != nil {
 			return err
 		}
-		if err := q.PutPack(ctx, p.Pack); err != nil {
-			return err
-		}
-		if err := q.RetireActions(ctx, p.Ref); err != nil {
-			return err
-		}
-		for _, action := range p.Actions {
-			if _, err := q.PutAction(ctx, action, true); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	}
+	return nil
 }
 
 func (a *API) removePack(ctx context.Context, in *onePack) (*struct{}, error) {
@@ -119,7 +128,7 @@ func (a *API) removePack(ctx context.Context, in *onePack) (*struct{}, error) {
 		return nil, a.problem(ctx, "remove a pack", attune.Errorf(attune.CodeConflict,
 			"the pack core comes with Attune itself and stays"))
 	}
-	err := a.cfg.Store.Write(ctx, func(q *store.Queries) error { return q.DeletePack(ctx, in.Ref) })
+	err := a.audited(ctx, "pack removed", func(q *store.Queries) (string, error) { return in.Ref, q.DeletePack(ctx, in.Ref) })
 	return nil, a.problem(ctx, "remove a pack", err)
 }
 
@@ -148,5 +157,5 @@ func EnsureCore(ctx context.Context, db *store.Store) error {
 	if err != nil {
 		return fmt.Errorf("core pack: %w", err)
 	}
-	return install(ctx, db, loaded, kept)
+	return db.Write(ctx, func(q *store.Queries) error { return install(ctx, q, loaded, kept) })
 }

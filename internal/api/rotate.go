@@ -66,7 +66,7 @@ func (r rotation) run(ctx context.Context) error {
 func (r rotation) note(ctx context.Context, event string) error {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.AnswerTime)
 	defer cancel()
-	return r.audited(ctx, event, "master key "+r.answer.Body.MasterKey, func(*store.Queries) (bool, error) { return true, nil })
+	return r.audited(ctx, event, func(*store.Queries) (string, error) { return "master key " + r.answer.Body.MasterKey, nil })
 }
 
 func (r rotation) list(ctx context.Context, _ *struct{}) (*[]store.KeyRow, error) {

@@ -23,15 +23,15 @@ import (
 const maxSubmissionBytes = 8 << 20
 
 func (a *API) registerSubmit(operations huma.API) {
-	huma.Register(operations, huma.Operation{
+	huma.Register(operations, needs(huma.Operation{
 		OperationID: "submit-execution", Method: http.MethodPost, Path: "/api/v1/executions", Tags: []string{executionTag},
 		Summary: "Run an action, or a script file in no pack", DefaultStatus: http.StatusCreated, MaxBodyBytes: maxSubmissionBytes,
-	}, inTime(a, a.submitExecution))
-	huma.Register(operations, huma.Operation{
+	}, within(attune.RoleOperator)), inTime(a, a.submitExecution))
+	huma.Register(operations, needs(huma.Operation{
 		OperationID: "rerun-execution", Method: http.MethodPost, Path: "/api/v1/executions/{id}/rerun",
 		Tags: []string{executionTag}, Summary: "Run again with the same version of the action and the same input",
 		DefaultStatus: http.StatusCreated,
-	}, inTime(a, a.rerunExecution))
+	}, ofExecution(attune.RoleOperator)), inTime(a, a.rerunExecution))
 }
 
 type submitInput struct {
@@ -67,7 +67,7 @@ func (a *API) submitExecution(ctx context.Context, in *submitInput) (*submitted,
 	if err != nil {
 		return nil, a.problem(ctx, doing, err)
 	}
-	checked.IdempotencyKey = in.IdempotencyKey
+	checked.IdempotencyKey, checked.By = in.IdempotencyKey, who(ctx).name
 	if checked, err = a.seal(checked, in.Body); err != nil {
 		return nil, a.problem(ctx, doing, err)
 	}
@@ -80,7 +80,7 @@ func (a *API) submitExecution(ctx context.Context, in *submitInput) (*submitted,
 }
 
 func (a *API) rerunExecution(ctx context.Context, in *ExecutionPath) (*submitted, error) {
-	row, err := a.cfg.Executions.Rerun(ctx, in.ID, a.pin())
+	row, err := a.cfg.Executions.Rerun(ctx, in.ID, a.pin(), who(ctx).name)
 	if err != nil {
 		return nil, a.problem(ctx, "rerun an execution", err)
 	}
@@ -173,6 +173,9 @@ func (a *API) target(ctx context.Context, s submission) (execution.Submission, e
 		return execution.Submission{}, invalidField("body.script", "give action or script, not both")
 	case s.Script != nil:
 		action, archive, err := pack.Script(s.Script.Name, []byte(s.Script.Content))
+		if err == nil {
+			err = reach(ctx, action.Ref.Pack())
+		}
 		return execution.Submission{Action: action, Archive: archive}, inBody(err)
 	case s.Action == "":
 		return execution.Submission{}, invalidField("body.action", "name an action (core.echo), or give a script")
@@ -180,6 +183,9 @@ func (a *API) target(ctx context.Context, s submission) (execution.Submission, e
 	ref, err := attune.ParseRef(s.Action)
 	if err != nil {
 		return execution.Submission{}, invalidField("body.action", err.Error())
+	}
+	if err := reach(ctx, ref.Pack()); err != nil {
+		return execution.Submission{}, err
 	}
 	stored, err := a.actions.Do(ctx, ref)
 	return execution.Submission{Action: stored.Action, ActionID: stored.ID}, err

@@ -17,10 +17,10 @@ import (
 const systemTag = "system"
 
 func (a *API) registerSystem(operations huma.API) {
-	huma.Register(operations, huma.Operation{
+	huma.Register(operations, needs(huma.Operation{
 		OperationID: "get-version", Method: http.MethodGet, Path: "/api/v1/version", Tags: []string{systemTag},
 		Summary: "Get the server's version",
-	}, a.getVersion)
+	}, within(attune.RoleViewer)), a.getVersion)
 	noToken := []map[string][]string{}
 	huma.Register(operations, huma.Operation{
 		OperationID: "get-health", Method: http.MethodGet, Path: "/healthz", Tags: []string{systemTag}, Security: noToken,

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/internal/api"
 	"github.com/attune-automation/attune/internal/store/storetest"
 )
@@ -18,6 +19,8 @@ type operation struct {
 		Name string
 		In   string // path query header
 	}
+	Role     attune.Role            `json:"x-attune-role"`
+	Security *[]map[string][]string // empty: it needs no token
 }
 
 // documented returns all operations of the document.

@@ -14,19 +14,19 @@ import (
 const workerTag = "workers"
 
 func (a *API) registerWorkers(operations huma.API) {
-	huma.Register(operations, huma.Operation{
+	huma.Register(operations, needs(huma.Operation{
 		OperationID: "list-workers", Method: http.MethodGet, Path: "/api/v1/workers", Tags: []string{workerTag},
 		Summary: "List the workers",
-	}, inTime(a, a.listWorkers))
-	huma.Register(operations, huma.Operation{
+	}, within(attune.RoleViewer)), inTime(a, a.listWorkers))
+	huma.Register(operations, needs(huma.Operation{
 		OperationID: "get-worker", Method: http.MethodGet, Path: "/api/v1/workers/{worker}", Tags: []string{workerTag},
 		Summary: "Get a worker",
-	}, inTime(a, a.getWorker))
+	}, within(attune.RoleViewer)), inTime(a, a.getWorker))
 	for _, change := range workerChanges {
-		huma.Register(operations, huma.Operation{
+		huma.Register(operations, needs(huma.Operation{
 			OperationID: change.verb + "-worker", Method: http.MethodPost, Path: "/api/v1/workers/{worker}/" + change.verb,
 			Tags: []string{workerTag}, Summary: change.summary,
-		}, inTime(a, func(ctx context.Context, in *oneWorker) (*workerAnswer, error) {
+		}, everywhere(attune.RoleAdmin)), inTime(a, func(ctx context.Context, in *oneWorker) (*workerAnswer, error) {
 			return a.changeWorker(ctx, in, change)
 		}))
 	}
@@ -110,25 +110,25 @@ func findWorker(ctx context.Context, q *store.Queries, nameOrID string) (store.W
 
 func (a *API) changeWorker(ctx context.Context, in *oneWorker, change workerChange) (*workerAnswer, error) {
 	answer := &workerAnswer{}
-	err := a.cfg.Store.Write(ctx, func(q *store.Queries) error {
+	err := a.audited(ctx, "worker "+change.verb+"ed", func(q *store.Queries) (subject string, err error) {
 		row, err := findWorker(ctx, q, in.Worker)
 		if err != nil {
-			return err
+			return "", err
 		}
-		to := change.to(row)
-		if row.Status != to {
+		if to := change.to(row); row.Status != to {
 			changed, err := q.SetWorkerStatus(ctx, row.ID, to, change.from...)
 			if err != nil {
-				return err
+				return "", err
 			}
+			subject = row.Name
 			if !changed {
-				return attune.Errorf(attune.CodeConflict, "worker %s is %s: %s is for workers that are %s",
+				return "", attune.Errorf(attune.CodeConflict, "worker %s is %s: %s is for workers that are %s",
 					row.Name, row.Status, change.verb, statuses(change.from))
 			}
 		}
 		row, err = q.Worker(ctx, row.ID)
 		answer.Body = row.Worker
-		return err
+		return subject, err
 	})
 	if err != nil {
 		return nil, a.problem(ctx, change.verb+" a worker", err)

@@ -84,7 +84,7 @@ func (a *app) root() *cobra.Command {
 	root.SetFlagErrorFunc(flagError)
 	a.globalFlags(root)
 	root.AddCommand(
-		a.runCommand(), a.upCommand(), a.serverCommand(), a.executionCommand(), a.packCommand(), a.actionCommand(), a.keyCommand(), a.workerCommand(),
+		a.runCommand(), a.upCommand(), a.serverCommand(), a.executionCommand(), a.packCommand(), a.actionCommand(), a.keyCommand(), a.workerCommand(), a.tokenCommand(), a.auditCommand(),
 		a.dbCommand(), a.configCommand(), a.benchCommand(), a.doctorCommand(), a.versionCommand(), completionCommand(),
 	)
 	return root

@@ -1,8 +1,6 @@
 package daemon
 
 import (
-	"crypto/rand"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/attune-automation/attune"
+	"github.com/attune-automation/attune/internal/secret"
 )
 
 // Server is what server.json says of the server that listens for a data directory.
@@ -92,9 +91,7 @@ func ensureToken(dataDir string) (string, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return token, err
 	}
-	var secret [32]byte
-	_, _ = rand.Read(secret[:]) // never fails
-	token = "attune_" + base64.RawURLEncoding.EncodeToString(secret[:])
+	token = secret.NewToken()
 	return token, writeFile(path, token+"\n", 0o600)
 }
 

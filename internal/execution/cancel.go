@@ -21,6 +21,11 @@ func (s *Service) Cancel(ctx context.Context, id int64, by string) (row store.Ex
 		if err != nil {
 			return err
 		}
+		if row.Status != attune.StatusCanceling { // else somebody has cancelled it before
+			if err := q.Audit(ctx, asked(by, "execution cancelled", row)...); err != nil {
+				return err
+			}
+		}
 		row, err = q.Execution(ctx, id)
 		return err
 	})

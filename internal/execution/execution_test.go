@@ -569,7 +569,7 @@ func TestRerunIsANewExecutionOfTheSameVersion(t *testing.T) {
 			_, err := q.PutAction(ctx, changed, true)
 			return err
 		})
-		again, err := b.Rerun(ctx, first.ID, 0)
+		again, err := b.Rerun(ctx, first.ID, 0, "")
 		if err != nil || again.ID == first.ID || again.ActionID != first.ActionID {
 			t.Errorf("%+v %v", again, err)
 		}

@@ -3,6 +3,7 @@ package execution
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/attune-automation/attune"
@@ -24,6 +25,7 @@ type Submission struct {
 	Trace          bool
 	IdempotencyKey string
 	RequestDigest  string // of the whole request, to tell a repetition from a reuse of the key
+	By             string // who asks, for the audit log; "" is nobody to note
 }
 
 // Submit stores an execution and announces it. When its idempotency key was used by the same request before, it
@@ -61,14 +63,24 @@ func submit(ctx context.Context, q *store.Queries, calls []*call[Submission, sub
 	if err != nil {
 		return err
 	}
+	var noted []attune.AuditEvent
 	for i, c := range calls {
 		if c.out.created = made[i].ID != 0; c.out.created {
 			c.out.row = made[i]
+			noted = append(noted, asked(c.in.By, "execution submitted", made[i])...)
 		} else if err := c.settle(ctx, q, submittedBefore); err != nil {
 			return err
 		}
 	}
-	return nil
+	return q.Audit(ctx, noted...)
+}
+
+// asked is what the audit log has of somebody who asked for something with an execution; nothing, if nobody did.
+func asked(by, event string, row store.ExecutionRow) []attune.AuditEvent {
+	if by == "" {
+		return nil
+	}
+	return []attune.AuditEvent{{Actor: by, Event: event, Subject: fmt.Sprintf("execution %d of %s", row.ID, row.Action)}}
 }
 
 // submittedBefore returns the execution that has the idempotency key already.
@@ -109,7 +121,7 @@ func orEmpty(object json.RawMessage) json.RawMessage {
 }
 
 // Rerun submits a new execution with the same version of the action and the same input as an earlier one.
-func (s *Service) Rerun(ctx context.Context, id, pin int64) (row store.ExecutionRow, err error) {
+func (s *Service) Rerun(ctx context.Context, id, pin int64, by string) (row store.ExecutionRow, err error) {
 	err = s.store.Write(ctx, func(q *store.Queries) error {
 		old, err := q.Execution(ctx, id)
 		if err != nil {
@@ -123,10 +135,11 @@ func (s *Service) Rerun(ctx context.Context, id, pin int64) (row store.Execution
 			Action: action.Action, ActionID: action.ID, Parameters: old.Parameters, Secrets: old.Secrets,
 			Env: old.Env, Context: old.Context, Timeout: old.Timeout, Trace: old.Trace, Pin: pin,
 		})})
-		if err == nil {
-			row = made[0]
+		if err != nil {
+			return err
 		}
-		return err
+		row = made[0]
+		return q.Audit(ctx, asked(by, "execution rerun", row)...)
 	})
 	if err != nil {
 		return row, err

@@ -190,6 +190,7 @@ type Filter struct {
 	Statuses []attune.Status
 	Action   attune.Ref
 	Pack     string
+	Packs    []string // only of these; nil: of all
 	Worker   string
 	Before   int64 // only ids below; 0 for the newest
 	Limit    int
@@ -211,6 +212,14 @@ func (q *Queries) Executions(ctx context.Context, f Filter) ([]ExecutionRow, err
 	}
 	if f.Pack != "" {
 		add("action_ref LIKE $? ESCAPE '!'", likePrefix(f.Pack+"."))
+	}
+	if f.Packs != nil {
+		some := []string{"1 = 0"}
+		for _, pack := range f.Packs {
+			args = append(args, likePrefix(pack+"."))
+			some = append(some, "action_ref LIKE "+placeholder(len(args))+" ESCAPE '!'")
+		}
+		where = append(where, "("+strings.Join(some, " OR ")+")")
 	}
 	if f.Worker != "" {
 		add("worker_name = $?", f.Worker)

@@ -33,7 +33,7 @@ func TestKeysAreStoredByOwnerAndName(t *testing.T) {
 					return err
 				}
 			}
-			return q.Audit(ctx, "user ada", "key set", "token")
+			return q.Audit(ctx, attune.AuditEvent{Actor: "user ada", Event: "key set", Subject: "token"})
 		})
 		ctx, read := context.Background(), s.Read()
 		list := func(rows []store.KeyRow, err error) string {
