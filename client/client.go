@@ -8,6 +8,7 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ type Config struct {
 	BaseURL   string            // http://127.0.0.1:7080; not used by InProcess
 	Token     string            // "" for none
 	Transport http.RoundTripper // nil: the network
+	TLS       *tls.Config       // of the network; nil: the host's certificate authorities
 }
 
 // Client calls the API of one server. It is safe for concurrent use.
@@ -42,7 +44,7 @@ type Client struct {
 func New(cfg Config) *Client {
 	transport := cfg.Transport
 	if transport == nil {
-		network := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 100}
+		network := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 100, TLSClientConfig: cfg.TLS}
 		transport = network
 	}
 	base := strings.TrimRight(cfg.BaseURL, "/")

@@ -48,8 +48,10 @@ type globals struct {
 	tokenFile  string
 	output     string
 	workerName string // of `attune worker`
-	quiet      bool
-	verbose    bool
+
+	behindProxy bool // of `attune up` and `attune server`
+	quiet       bool
+	verbose     bool
 }
 
 // Main runs one command and returns its exit status.

@@ -40,7 +40,7 @@ func (a *app) connect(ctx context.Context, work bool) (*connection, error) {
 	}
 	if server, token, ok := daemon.FindServer(cfg.DataDir); ok {
 		return &connection{
-			Client: client.New(client.Config{BaseURL: server.URL, Token: token}), dataDir: cfg.DataDir,
+			Client: client.New(client.Config{BaseURL: server.URL, Token: token, TLS: server.TLS()}), dataDir: cfg.DataDir,
 		}, nil
 	}
 	return a.embed(ctx, cfg, work)
@@ -102,6 +102,7 @@ func (a *app) loadConfig() (*config.Config, error) {
 	}
 	a.config, err = config.Load(config.Source{
 		File: a.flags.config, DataDir: a.flags.dataDir, Environ: a.Environ, HostName: host, WorkerName: a.flags.workerName,
+		BehindProxy: a.flags.behindProxy,
 	})
 	return a.config, err
 }

@@ -16,7 +16,7 @@ import (
 )
 
 func (a *app) upCommand() *cobra.Command {
-	return &cobra.Command{
+	return a.listening(&cobra.Command{
 		Use: "up", Short: "Run the API, a scheduler and a worker here until stopped", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.serve(cmd.Context(), service{name: "up", run: func(ctx context.Context, p *daemon.Parts, s surroundings) error {
@@ -26,18 +26,25 @@ func (a *app) upCommand() *cobra.Command {
 				})
 			}})
 		},
-	}
+	})
+}
+
+// listening adds what commands have that listen.
+func (a *app) listening(cmd *cobra.Command) *cobra.Command {
+	cmd.Flags().BoolVar(&a.flags.behindProxy, "behind-proxy", false,
+		"listen on any address without TLS, because a proxy before it brings that (server.behind_proxy)")
+	return cmd
 }
 
 func (a *app) serverCommand() *cobra.Command {
-	return &cobra.Command{
+	return a.listening(&cobra.Command{
 		Use: "server", Short: "Run the API and a scheduler, on PostgreSQL and RabbitMQ, until stopped", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.serve(cmd.Context(), service{name: "server", production: true, run: func(ctx context.Context, p *daemon.Parts, s surroundings) error {
 				return p.Server(ctx, func(server daemon.Server) { s.log.Info("ready", "url", server.URL, "data", s.cfg.DataDir) })
 			}})
 		},
-	}
+	})
 }
 
 // runWorker is `attune worker` as a service.

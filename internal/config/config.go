@@ -44,7 +44,12 @@ type MessageQueue struct {
 }
 
 // Server says where the API listens.
-type Server struct{ Listen string }
+type Server struct {
+	Listen      string
+	TLSCertFile string // both or neither
+	TLSKeyFile  string
+	BehindProxy bool // which brings TLS, or is content without
+}
 
 // Worker says what a worker calls itself and how it works.
 type Worker struct {
@@ -102,6 +107,8 @@ type Source struct {
 	Environ    []string // NAME=value, as os.Environ returns it
 	HostName   string
 	WorkerName string // of the flag --name; "" for none
+
+	BehindProxy bool // of the flag --behind-proxy
 }
 
 // Load reads, merges and checks the settings. Errors name the place (file:line:column, or the variable) and what
@@ -134,6 +141,9 @@ func Load(src Source) (*Config, error) {
 	}
 	c.applyEnviron(src.Environ, faults)
 	c.applyFlag("worker.name", src.WorkerName, "--name", faults)
+	if src.BehindProxy {
+		c.applyFlag("server.behind_proxy", "true", "--behind-proxy", faults)
+	}
 	c.derive()
 	c.checkShape(faults)
 	return c, faults.err()
@@ -159,6 +169,11 @@ func (c *Config) derive() {
 	if file := c.Security.EncryptionKeyFile; file != "" && !filepath.IsAbs(file) {
 		c.Security.EncryptionKeyFile = filepath.Join(c.DataDir, file)
 	}
+	for _, file := range []*string{&c.Server.TLSCertFile, &c.Server.TLSKeyFile} {
+		if *file != "" && !filepath.IsAbs(*file) {
+			*file = filepath.Join(c.DataDir, *file)
+		}
+	}
 	if c.Worker.Name == "" {
 		c.Worker.Name = workerName(c.Worker.Host)
 	}
@@ -180,11 +195,24 @@ func (c *Config) checkShape(faults *faults) {
 		faults.add(c.Origin("message_queue.url"), "message_queue.url is RabbitMQ, so database.url must be postgres://…: "+
 			"with SQLite, leave message_queue.url out")
 	}
+	c.checkListener(faults)
 	if c.Worker.Isolation == attune.IsolationUser && c.Worker.RunAs == "" {
 		faults.add(c.Origin("worker.isolation"), "worker.isolation user needs users: set worker.run_as to a range of user ids, like 20000-20009")
 	}
 	if !remote && c.MessageQueue.Exchange != defaultExchange {
 		faults.add(c.Origin("message_queue.exchange"), "message_queue.exchange has no effect without RabbitMQ: leave it out")
+	}
+}
+
+// checkListener refuses to send tokens and secrets in clear over a network.
+func (c *Config) checkListener(faults *faults) {
+	s := c.Server
+	if (s.TLSCertFile == "") != (s.TLSKeyFile == "") {
+		faults.add(c.Origin("server.tls_cert_file"), "server.tls_cert_file and server.tls_key_file belong together: set both, or neither")
+	}
+	if s.TLSCertFile == "" && !s.BehindProxy && !loopback(s.Listen) {
+		faults.add(c.Origin("server.listen"), "server.listen %s is reached from other hosts, and tokens and secrets would go there in clear: set "+
+			"server.tls_cert_file and server.tls_key_file; or server.behind_proxy (--behind-proxy) if a proxy brings TLS", s.Listen)
 	}
 }
 

@@ -111,7 +111,7 @@ func TestFaultsNamePlaceAndWhatIsRight(t *testing.T) {
 		"worker: {secrets_delivery: mail}\n":              {"env, file"},
 		"database: {url: \"postgres://u:hunter2@h/d\"}\n": {"so message_queue.url must be amqp://"},
 		"message_queue: {url: \"amqp://h\"}\n":            {"so database.url must be postgres://"},
-		"server: {listen: \"0.0.0.0:7080\"}\n":            {"not loopback"},
+		"server: {listen: \"0.0.0.0:7080\"}\n":            {"tokens and secrets would go there in clear"},
 		"server: {listen: nonsense}\n":                    {"is not an address"},
 		"worker: {name: Web}\n":                           {"not a worker name"},
 		"worker: {worker_type: remote}\n":                 {"not supported in this version"},

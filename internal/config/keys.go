@@ -33,6 +33,9 @@ func keys() []key {
 		address("message_queue.url", "inproc:", func(c *Config) *string { return &c.MessageQueue.URL }, queueURL),
 		text("message_queue.exchange", defaultExchange, func(c *Config) *string { return &c.MessageQueue.Exchange }, exchange),
 		text("server.listen", "127.0.0.1:7080", func(c *Config) *string { return &c.Server.Listen }, listenAddress),
+		text("server.tls_cert_file", "", func(c *Config) *string { return &c.Server.TLSCertFile }, nil),
+		text("server.tls_key_file", "", func(c *Config) *string { return &c.Server.TLSKeyFile }, nil),
+		flag("server.behind_proxy", "false", func(c *Config) *bool { return &c.Server.BehindProxy }),
 		text("worker.name", "", func(c *Config) *string { return &c.Worker.Name }, attune.CheckWorkerName),
 		text("worker.worker_type", attune.WorkerTypeLocal, func(c *Config) *string { return &c.Worker.Type }, workerType),
 		text("worker.runtime_id", "", func(c *Config) *string { return &c.Worker.RuntimeID }, oneOf(attune.RuntimePython, attune.RuntimeShell)),
@@ -224,19 +227,22 @@ func workerType(text string) error {
 	return fmt.Errorf("%q is not a worker type: write local", text)
 }
 
-// listenAddress accepts loopback only: a listener for other machines needs TLS, which comes with the server.
 func listenAddress(text string) error {
-	host, port, err := net.SplitHostPort(text)
+	_, port, err := net.SplitHostPort(text)
 	if err != nil {
-		return fmt.Errorf("%q is not an address: write 127.0.0.1:7080", text)
+		return fmt.Errorf("%q is not an address: write 127.0.0.1:7080, or :7080 for all of this host's", text)
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
 		return fmt.Errorf("%q has no port from 0 to 65535", text)
 	}
-	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return fmt.Errorf("%q is not loopback: other addresses are not supported in this version, write 127.0.0.1:%s", text, port)
-	}
 	return nil
+}
+
+// loopback tells whether an address is reached from this host alone.
+func loopback(address string) bool {
+	host, _, _ := net.SplitHostPort(address) // it was checked
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // users are those of run_as: names and ids with commas, or a range of ids.

@@ -18,8 +18,9 @@ import (
 
 // Server is what server.json says of the server that listens for a data directory.
 type Server struct {
-	URL string `json:"url"` // http://127.0.0.1:7080
-	PID int    `json:"pid"`
+	URL         string `json:"url"` // http://127.0.0.1:7080
+	PID         int    `json:"pid"`
+	Certificate string `json:"certificate_file,omitempty"` // of a server with TLS
 }
 
 // Names in the data directory.

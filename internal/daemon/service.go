@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/internal/worker"
 )
 
@@ -27,7 +25,7 @@ func (p *Parts) Server(ctx context.Context, ready func(Server)) error {
 	if err != nil {
 		return fmt.Errorf("token: %w", err)
 	}
-	listener, err := p.listen(ctx)
+	listener, server, err := p.listen(ctx)
 	if err != nil {
 		return err
 	}
@@ -38,7 +36,6 @@ func (p *Parts) Server(ctx context.Context, ready func(Server)) error {
 	group.Go(func() error { return p.scheduler(newWatchdog(p.log).watch("scheduler")).Run(ctx) })
 	group.Go(func() error { return serve(ctx, listener, operations) })
 	group.Go(func() error { return tellEnd(ctx, p.log, "requests have", requestGrace) })
-	server := Server{URL: "http://" + listener.Addr().String(), PID: os.Getpid()}
 	if err := writeServerFile(p.cfg.DataDir, server); err != nil {
 		group.Go(func() error { return fmt.Errorf("%s: %w", serverFile, err) })
 	} else {
@@ -46,14 +43,6 @@ func (p *Parts) Server(ctx context.Context, ready func(Server)) error {
 		tellReady(p.log, server.URL)
 	}
 	return errors.Join(group.Wait(), removeServerFile(p.cfg.DataDir))
-}
-
-func (p *Parts) listen(ctx context.Context) (net.Listener, error) {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", p.cfg.Server.Listen)
-	if err != nil {
-		return nil, attune.Errorf(attune.CodeUnavailable, "can't listen: %v: set server.listen to a free address (port 0 takes any)", err)
-	}
-	return listener, nil
 }
 
 // Worker runs a worker on PostgreSQL and RabbitMQ until ctx ends or it was drained. It calls ready when it is

@@ -37,7 +37,7 @@ func (p *Parts) Up(ctx context.Context, hurry <-chan struct{}, ready func(Server
 	if err != nil {
 		return err
 	}
-	listener, err := p.listen(ctx)
+	listener, server, err := p.listen(ctx)
 	if err != nil {
 		return err
 	}
@@ -66,7 +66,6 @@ func (p *Parts) Up(ctx context.Context, hurry <-chan struct{}, ready func(Server
 		case <-ctx.Done():
 			return nil
 		}
-		server := Server{URL: "http://" + listener.Addr().String(), PID: os.Getpid()}
 		if err := writeServerFile(p.cfg.DataDir, server); err != nil {
 			return fmt.Errorf("%s: %w", serverFile, err)
 		}
