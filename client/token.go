@@ -33,6 +33,18 @@ func (c *Client) Tokens(ctx context.Context) ([]attune.Token, error) {
 	return list[attune.Token](ctx, c, "/tokens", nil)
 }
 
+// Caller is who a client is to the server.
+type Caller struct {
+	Name  string      `json:"name"` // as the audit log has it
+	Role  attune.Role `json:"role"`
+	Packs []string    `json:"packs"` // all that it reaches; none is everything
+}
+
+// Caller tells who this client is to the server.
+func (c *Client) Caller(ctx context.Context) (Caller, error) {
+	return get[Caller](ctx, c, "/caller", nil)
+}
+
 // RevokeToken revokes a token: it lets nobody in any more.
 func (c *Client) RevokeToken(ctx context.Context, id int64) error {
 	return c.do(ctx, call{method: http.MethodDelete, path: "/tokens/" + strconv.FormatInt(id, 10)}, nil)

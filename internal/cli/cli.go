@@ -45,6 +45,7 @@ type globals struct {
 	config     string
 	dataDir    string
 	server     string
+	profile    string
 	tokenFile  string
 	output     string
 	workerName string // of `attune worker`
@@ -86,7 +87,7 @@ func (a *app) root() *cobra.Command {
 	root.SetFlagErrorFunc(flagError)
 	a.globalFlags(root)
 	root.AddCommand(
-		a.runCommand(), a.upCommand(), a.serverCommand(), a.executionCommand(), a.packCommand(), a.actionCommand(), a.keyCommand(), a.workerCommand(), a.tokenCommand(), a.auditCommand(),
+		a.runCommand(), a.upCommand(), a.serverCommand(), a.executionCommand(), a.packCommand(), a.actionCommand(), a.keyCommand(), a.workerCommand(), a.tokenCommand(), a.auditCommand(), a.loginCommand(), a.logoutCommand(), a.profileCommand(),
 		a.dbCommand(), a.configCommand(), a.benchCommand(), a.doctorCommand(), a.versionCommand(), completionCommand(),
 	)
 	return root
@@ -99,6 +100,7 @@ func (a *app) globalFlags(root *cobra.Command) {
 	flags.StringVar(&a.flags.config, "config", a.getenv("ATTUNE_CONFIG"), "configuration file")
 	flags.StringVar(&a.flags.dataDir, "data-dir", a.getenv("ATTUNE_DATA_DIR"), "data directory (default ~/.local/state/attune)")
 	flags.StringVar(&a.flags.server, "server", a.getenv("ATTUNE_SERVER"), "URL of a server")
+	flags.StringVar(&a.flags.profile, "profile", a.getenv("ATTUNE_PROFILE"), "a server that you have logged in to (attune login)")
 	flags.StringVar(&a.flags.tokenFile, "token-file", "", "file that holds the token (or set ATTUNE_TOKEN)")
 	flags.StringVarP(&a.flags.output, "output", "o", "text", "text, json or yaml")
 	flags.BoolVarP(&a.flags.quiet, "quiet", "q", false, "say nothing but the output")
@@ -106,6 +108,7 @@ func (a *app) globalFlags(root *cobra.Command) {
 	hide("config")
 	hide("data-dir")
 	hide("server")
+	hide("profile")
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {
 		if !slices.Contains([]string{"text", "json", "yaml"}, a.flags.output) {
 			return usage("-o %s: write text, json or yaml", a.flags.output)

@@ -21,8 +21,8 @@ type connection struct {
 	parts   *daemon.Parts   // set if the calls stay in this process
 }
 
-// connect finds the server: the one named, else the one that the data directory names, else none, and the calls go to
-// the handler in this process. With work, this process then is scheduler and worker, too.
+// connect finds the server: the one named, else the one that was logged in to, else the one that the data directory names,
+// else none, and the calls go to the handler in this process. With work, this process then is scheduler and worker, too.
 func (a *app) connect(ctx context.Context, work bool) (*connection, error) {
 	if a.flags.server != "" {
 		if err := checkServer(a.flags.server); err != nil {
@@ -33,6 +33,13 @@ func (a *app) connect(ctx context.Context, work bool) (*connection, error) {
 			return nil, err
 		}
 		return &connection{Client: client.New(client.Config{BaseURL: a.flags.server, Token: token})}, nil
+	}
+	p, ok, err := a.profile()
+	if err != nil {
+		return nil, err
+	}
+	if ok {
+		return &connection{Client: client.New(client.Config{BaseURL: p.Server, Token: p.Token})}, nil
 	}
 	cfg, err := a.loadConfig()
 	if err != nil {

@@ -33,7 +33,7 @@ func executionID(text string) (int64, error) {
 // forExecution makes a command that takes one id.
 func (a *app) forExecution(use, short string, do func(context.Context, *connection, int64) error) *cobra.Command {
 	return &cobra.Command{
-		Use: use + " ID", Short: short, Args: exactArgs(1, "one execution's id"),
+		Use: use + " ID", Short: short, Args: exactArgs(1, "one execution's id"), ValidArgsFunction: a.completeExecution,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := executionID(args[0])
 			if err != nil {

@@ -47,10 +47,15 @@ func (a *app) token() (string, error) {
 		}
 		from, text = "--token-file "+a.flags.tokenFile, string(content)
 	}
-	text = strings.TrimSpace(text)
-	if text == "" && a.flags.tokenFile != "" {
+	if strings.TrimSpace(text) == "" && a.flags.tokenFile != "" {
 		return "", usage("%s: the file holds no token", from)
 	}
+	return tokenFrom(from, text)
+}
+
+// tokenFrom is the token that a text holds.
+func tokenFrom(from, text string) (string, error) {
+	text = strings.TrimSpace(text)
 	if strings.ContainsFunc(text, func(c rune) bool { return c <= ' ' || c > '~' }) {
 		return "", usage("%s: the token has characters that no token has, like spaces or line breaks: it is one word", from)
 	}

@@ -162,21 +162,51 @@ func (a *app) aim(s *client.Submission, target string) error {
 
 // completeAction completes the first argument with what is installed.
 func (a *app) completeAction(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return a.complete(cmd, args, cobra.ShellCompDirectiveDefault, func(ctx context.Context, c *connection) (refs []string, err error) { // files, too
+		actions, err := c.Actions(ctx, "")
+		for _, action := range actions {
+			refs = append(refs, string(action.Ref)+"\t"+action.Label)
+		}
+		return refs, err
+	})
+}
+
+func (a *app) completeExecution(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return a.complete(cmd, args, cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveKeepOrder,
+		func(ctx context.Context, c *connection) (ids []string, err error) {
+			page, err := c.Executions(ctx, client.Filter{Limit: 50})
+			for _, e := range page.Items {
+				ids = append(ids, fmt.Sprintf("%d\t%s %s", e.ID, e.Action, e.Status))
+			}
+			return ids, err
+		})
+}
+
+func (a *app) completeWorker(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return a.complete(cmd, args, cobra.ShellCompDirectiveNoFileComp, func(ctx context.Context, c *connection) (names []string, err error) {
+		workers, err := c.Workers(ctx)
+		for _, w := range workers {
+			names = append(names, w.Name+"\t"+string(w.Status))
+		}
+		return names, err
+	})
+}
+
+// complete asks for what an only argument may be, for as long as a person waits for that.
+func (a *app) complete(
+	cmd *cobra.Command, args []string, with cobra.ShellCompDirective, list func(context.Context, *connection) ([]string, error),
+) (all []string, directive cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), 2*time.Second)
 	defer cancel()
-	var refs []string
-	err := a.call(ctx, func(ctx context.Context, c *connection) error {
-		actions, err := c.Actions(ctx, "")
-		for _, action := range actions {
-			refs = append(refs, string(action.Ref)+"\t"+action.Label)
-		}
+	err := a.call(ctx, func(ctx context.Context, c *connection) (err error) {
+		all, err = list(ctx, c)
 		return err
 	})
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
-	return refs, cobra.ShellCompDirectiveDefault // files, too
+	return all, with
 }

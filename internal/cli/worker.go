@@ -80,7 +80,7 @@ func runtimesText(w attune.Worker) string {
 
 func (a *app) workerShow() *cobra.Command {
 	return &cobra.Command{
-		Use: "show NAME|ID", Short: "Show one worker", Args: exactArgs(1, "one worker's name or id"),
+		Use: "show NAME|ID", Short: "Show one worker", Args: exactArgs(1, "one worker's name or id"), ValidArgsFunction: a.completeWorker,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.call(cmd.Context(), func(ctx context.Context, c *connection) error {
 				w, err := c.Worker(ctx, args[0])
@@ -111,7 +111,7 @@ func workerText(out io.Writer, w attune.Worker) error {
 
 func (a *app) workerChange(verb, short string) *cobra.Command {
 	return &cobra.Command{
-		Use: verb + " NAME|ID", Short: short, Args: exactArgs(1, "one worker's name or id"),
+		Use: verb + " NAME|ID", Short: short, Args: exactArgs(1, "one worker's name or id"), ValidArgsFunction: a.completeWorker,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.call(cmd.Context(), func(ctx context.Context, c *connection) error {
 				w, err := c.SetWorker(ctx, args[0], verb)
