@@ -53,7 +53,7 @@ func TestNowhereAndWrongMethodsAreProblems(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	s.wantProblem(http.MethodGet, "/api/v1/nothing", "", 404, "/docs")
-	s.wantProblem(http.MethodGet, "/", "", 404, "/docs")
+	s.wantProblem(http.MethodGet, "/nowhere", "", 404, "/docs")
 	s.wantProblem(http.MethodPut, "/api/v1/executions", "{}", 405, "POST")
 	s.wantProblem(http.MethodPost, "/openapi.json", "{}", 405, "GET")
 }

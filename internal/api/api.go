@@ -77,7 +77,7 @@ func New(cfg Config) *API {
 	a.document = operations.OpenAPI()
 	finishDocument(a.document)
 	a.registerPages(mux)
-	a.handler = a.guard(a.authenticate(problemsFor(mux)))
+	a.handler = a.sessions(a.guard(a.authenticate(problemsFor(mux))))
 	return a
 }
 

@@ -13,6 +13,8 @@ import (
 	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/attune-automation/attune/internal/web"
 )
 
 // finishDocument writes the OpenAPI document's paths as OpenAPI has them.
@@ -35,10 +37,13 @@ func (a *API) Document() ([]byte, error) {
 	return indented.Bytes(), nil
 }
 
-// registerPages serves the document, for programs and for people.
+// registerPages serves the document, for programs and for people, and the pages of package web.
 func (a *API) registerPages(mux *http.ServeMux) {
 	mux.HandleFunc("GET /openapi.json", a.page("application/openapi+json", a.Document))
 	mux.HandleFunc("GET /docs", a.page("text/html; charset=utf-8", a.operationsPage))
+	for _, pattern := range web.Pages() {
+		mux.HandleFunc(pattern, web.Index)
+	}
 }
 
 func (a *API) page(kind string, render func() ([]byte, error)) http.HandlerFunc {
@@ -50,8 +55,7 @@ func (a *API) page(kind string, render func() ([]byte, error)) http.HandlerFunc 
 			return
 		}
 		w.Header().Set("Content-Type", kind)
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+		web.Secure(w.Header())
 		_, _ = w.Write(text) // the client has gone
 	}
 }
