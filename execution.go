@@ -30,6 +30,34 @@ type Execution struct {
 	DurationMS  *int64          `json:"duration_ms"` // started to finished
 }
 
+// ExecutionSummary is an execution as lists have it: without what may be large, or is asked for one at a time.
+type ExecutionSummary struct {
+	ID          int64      `json:"id"`
+	Action      Ref        `json:"action"`
+	Status      Status     `json:"status"`
+	Attempt     int        `json:"attempt"`
+	MaxAttempts int        `json:"max_attempts"`
+	Worker      *string    `json:"worker"`
+	ExitCode    *int       `json:"exit_code"`
+	Signal      *string    `json:"signal"`
+	Error       *Failure   `json:"error"`
+	WaitingFor  *Waiting   `json:"waiting_for"`
+	CreatedAt   time.Time  `json:"created_at"`
+	ScheduledAt *time.Time `json:"scheduled_at"`
+	StartedAt   *time.Time `json:"started_at"`
+	FinishedAt  *time.Time `json:"finished_at"`
+	DurationMS  *int64     `json:"duration_ms"`
+}
+
+// Summary returns the execution as lists have it.
+func (e Execution) Summary() ExecutionSummary {
+	return ExecutionSummary{
+		ID: e.ID, Action: e.Action, Status: e.Status, Attempt: e.Attempt, MaxAttempts: e.MaxAttempts, Worker: e.Worker,
+		ExitCode: e.ExitCode, Signal: e.Signal, Error: e.Error, WaitingFor: e.WaitingFor, CreatedAt: e.CreatedAt,
+		ScheduledAt: e.ScheduledAt, StartedAt: e.StartedAt, FinishedAt: e.FinishedAt, DurationMS: e.DurationMS,
+	}
+}
+
 // Output accounts for one stream of an attempt.
 type Output struct {
 	Bytes        int64 `json:"bytes"`         // all that the action wrote

@@ -94,14 +94,18 @@ type Filter struct {
 	Action   attune.Ref
 	Pack     string
 	Worker   string
-	Limit    int    // 0: the server's default
-	Cursor   string // Page.NextCursor of the page before; "" for the newest
+	Since    time.Time // created then or later
+	Until    time.Time // created before
+	Text     string    // in the action's ref, the worker's name or the error's message, A to Z in either case; or the id
+	Limit    int       // 0: the server's default
+	Cursor   string    // Page.NextCursor of the page before; "" for the newest
 }
 
 // Page is a part of a list, newest first.
 type Page struct {
-	Items      []attune.Execution `json:"items"`
-	NextCursor string             `json:"next_cursor"` // "" after the last page
+	Items      []attune.ExecutionSummary `json:"items"`
+	NextCursor string                    `json:"next_cursor"` // "" after the last page
+	Incomplete bool                      `json:"incomplete"`  // fewer than Limit: the server has looked at enough, and NextCursor goes on
 }
 
 // Executions returns a page of the executions that the filter selects.
@@ -111,7 +115,8 @@ func (c *Client) Executions(ctx context.Context, f Filter) (Page, error) {
 		query.Add("status", string(status))
 	}
 	for name, value := range map[string]string{
-		"action": string(f.Action), "pack": f.Pack, "worker": f.Worker, "cursor": f.Cursor,
+		"action": string(f.Action), "pack": f.Pack, "worker": f.Worker, "cursor": f.Cursor, "text": f.Text,
+		"since": rfc3339(f.Since), "until": rfc3339(f.Until),
 	} {
 		if value != "" {
 			query.Set(name, value)
@@ -121,6 +126,13 @@ func (c *Client) Executions(ctx context.Context, f Filter) (Page, error) {
 		query.Set("limit", strconv.Itoa(f.Limit))
 	}
 	return get[Page](ctx, c, "/executions", query)
+}
+
+func rfc3339(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339Nano)
 }
 
 // Cancel asks for an execution to be ended and returns it: cancelled, or canceling while its worker ends it.

@@ -222,9 +222,9 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	})
 }
 
-func everything(t *testing.T, c *client.Client) []attune.Execution {
+func everything(t *testing.T, c *client.Client) []attune.ExecutionSummary {
 	t.Helper()
-	var all []attune.Execution
+	var all []attune.ExecutionSummary
 	filter := client.Filter{Limit: 500}
 	for {
 		page, err := c.Executions(t.Context(), filter)

@@ -41,6 +41,8 @@ type Config struct {
 	RenewKeys bool         // rotation makes a new master key: nobody else has a copy of the file
 
 	AnswerTime   time.Duration // how long a request may wait for the database, 30 s if 0
+	BodyTime     time.Duration // how long the body of a request may take to come, 30 s if 0
+	MaxWaiting   int           // executions that may wait before submissions are refused, 0 for any number
 	MessagesAway func() error  // why the broker is not connected, nil if it is; nil: it is part of this process
 }
 
@@ -51,6 +53,7 @@ type API struct {
 	readiness *outage.Log // of the database, as probes find it
 	watchers  watchers
 	fleet     fleet
+	backlog   backlog
 	handler   http.Handler
 	document  *huma.OpenAPI
 
@@ -61,7 +64,7 @@ type API struct {
 
 // New returns an API. It starts nothing.
 func New(cfg Config) *API {
-	cfg.AnswerTime = cmp.Or(cfg.AnswerTime, answerTime)
+	cfg.AnswerTime, cfg.BodyTime = cmp.Or(cfg.AnswerTime, answerTime), cmp.Or(cfg.BodyTime, bodyTime)
 	a := &API{cfg: cfg, log: cfg.Logger, readiness: outage.New(cfg.Logger)}
 	a.executions, a.actions = executionLookup(cfg.Store), actionLookup(cfg.Store)
 	a.tokens = tokenLookup(cfg.Store)
@@ -77,7 +80,7 @@ func New(cfg Config) *API {
 	a.document = operations.OpenAPI()
 	finishDocument(a.document)
 	a.registerPages(mux)
-	a.handler = a.sessions(a.guard(a.authenticate(problemsFor(mux))))
+	a.handler = a.bodiesInTime(a.sessions(a.guard(a.authenticate(problemsFor(mux)))))
 	return a
 }
 

@@ -30,6 +30,9 @@ func (a *API) registerExecutions(operations huma.API) {
 	huma.Register(operations, needs(huma.Operation{
 		OperationID: "list-executions", Method: http.MethodGet, Path: "/api/v1/executions", Tags: []string{executionTag},
 		Summary: "List executions, the newest first",
+		Description: "Items are without what may be large: the execution itself has its parameters and result. A list looks " +
+			"at 10,000 executions at most, one by one, when it has text or several filters: then it may be incomplete, and " +
+			"next_cursor goes on where it has stopped.",
 	}, within(attune.RoleViewer)), inTime(a, a.listExecutions))
 	huma.Register(operations, needs(huma.Operation{
 		OperationID: "get-execution", Method: http.MethodGet, Path: "/api/v1/executions/{id}", Tags: []string{executionTag},
@@ -52,43 +55,74 @@ type listExecutionsInput struct {
 	Action string   `query:"action" doc:"only of this action"`
 	Pack   string   `query:"pack" doc:"only of this pack"`
 	Worker string   `query:"worker" doc:"only on the worker of this name"`
+	Since  string   `query:"since" format:"date-time" example:"2026-01-31T08:00:00Z" doc:"only created then or later"`
+	Until  string   `query:"until" format:"date-time" doc:"only created before"`
+	Text   string   `query:"text" maxLength:"200" doc:"only with this in the action's ref, the worker's name or the error's message, A to Z in either case, or with this id"`
 	Limit  int      `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"at most so many"`
 	Cursor string   `query:"cursor" pattern:"^[1-9][0-9]{0,18}$" doc:"next_cursor of the page before"`
 }
 
 type executionPage struct {
 	Body struct {
-		Items      []attune.Execution `json:"items"`
-		NextCursor *string            `json:"next_cursor" doc:"null after the last page"`
+		Items      []attune.ExecutionSummary `json:"items"`
+		NextCursor *string                   `json:"next_cursor" doc:"null after the last page"`
+		Incomplete bool                      `json:"incomplete,omitempty" doc:"fewer than limit, although more may follow: 10,000 were looked at"`
 	}
 }
 
-func (a *API) listExecutions(ctx context.Context, in *listExecutionsInput) (*executionPage, error) {
-	filter := store.Filter{
-		Action: attune.Ref(in.Action), Pack: in.Pack, Packs: who(ctx).packs, Worker: in.Worker, Limit: in.Limit + 1, // one more tells whether more follow
-	}
+func (in *listExecutionsInput) filter(packs []string) (store.Filter, error) {
+	filter := store.Filter{Action: attune.Ref(in.Action), Pack: in.Pack, Packs: packs, Worker: in.Worker, Text: in.Text, Limit: in.Limit}
 	for _, status := range in.Status {
 		filter.Statuses = append(filter.Statuses, attune.Status(status))
 	}
+	var err error
 	if in.Cursor != "" {
-		before, err := strconv.ParseInt(in.Cursor, 10, 64)
-		if err != nil {
-			return nil, a.problem(ctx, "list executions", invalidField("query.cursor", "not a cursor that a list has given"))
+		if filter.Before, err = strconv.ParseInt(in.Cursor, 10, 64); err != nil {
+			return filter, invalidField("query.cursor", "not a cursor that a list has given")
 		}
-		filter.Before = before
 	}
-	rows, err := a.cfg.Store.Read().Executions(ctx, filter)
+	if filter.Since, err = parseTime("query.since", in.Since); err != nil {
+		return filter, err
+	}
+	filter.Until, err = parseTime("query.until", in.Until)
+	return filter, err
+}
+
+// parseTime reads a time that may be left out.
+func parseTime(place, text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return at, invalidField(place, "write a time as RFC 3339 has it: 2026-01-31T08:00:00Z")
+	}
+	return at, nil
+}
+
+func (a *API) listExecutions(ctx context.Context, in *listExecutionsInput) (*executionPage, error) {
+	filter, err := in.filter(who(ctx).packs)
+	if err != nil {
+		return nil, a.problem(ctx, "list executions", err)
+	}
+	found, err := a.cfg.Store.Read().Executions(ctx, filter)
+	if err != nil {
+		return nil, a.problem(ctx, "list executions", err)
+	}
+	views, err := a.views(ctx, found.Rows)
 	if err != nil {
 		return nil, a.problem(ctx, "list executions", err)
 	}
 	page := &executionPage{}
-	if len(rows) > in.Limit {
-		rows = rows[:in.Limit]
-		next := strconv.FormatInt(rows[len(rows)-1].ID, 10)
+	page.Body.Items, page.Body.Incomplete = make([]attune.ExecutionSummary, len(views)), found.Partial
+	for i, view := range views {
+		page.Body.Items[i] = view.Summary()
+	}
+	if found.Next > 0 {
+		next := strconv.FormatInt(found.Next, 10)
 		page.Body.NextCursor = &next
 	}
-	page.Body.Items, err = a.views(ctx, rows)
-	return page, a.problem(ctx, "list executions", err)
+	return page, nil
 }
 
 // views are executions as clients see them, with what they wait for.

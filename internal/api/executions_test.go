@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"net/http"
@@ -11,8 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/client"
+	"github.com/attune-automation/attune/internal/store/storetest"
 )
 
 func TestListPagesAndFilters(t *testing.T) {
@@ -51,6 +55,10 @@ func TestListPagesAndFilters(t *testing.T) {
 		"pack":       {client.Filter{Pack: "core"}, 6},
 		"other pack": {client.Filter{Pack: "cor_"}, 0},
 		"worker":     {client.Filter{Worker: "w1"}, 0},
+		"since":      {client.Filter{Since: noop.CreatedAt}, 1},
+		"until":      {client.Filter{Until: noop.CreatedAt}, 5},
+		"text":       {client.Filter{Text: "NOOP"}, 1},
+		"id":         {client.Filter{Text: fmt.Sprint(ids[0]), Action: "core.echo"}, 1},
 	} {
 		page, err := s.Executions(t.Context(), test.filter)
 		if err != nil || len(page.Items) != test.want {
@@ -59,11 +67,35 @@ func TestListPagesAndFilters(t *testing.T) {
 	}
 }
 
+func TestListsLeaveOutWhatMayBeLarge(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		s, _ := newServerOn(t, db)
+		e := s.echo()
+		s.finish(s.begin(e.ID), attune.Outcome{Status: attune.StatusCompleted, Result: json.RawMessage(`"large"`)})
+		status, text := s.send(http.MethodGet, "/api/v1/executions", "")
+		for _, name := range []string{"parameters", "result", "env", "context", "stdout", "processes", "large", "incomplete"} {
+			if status != 200 || strings.Contains(text, `"`+name+`"`) {
+				t.Errorf("%d, a list has %s: %s", status, name, text)
+			}
+		}
+		whole, err := s.Execution(t.Context(), e.ID)
+		if err != nil || string(whole.Result) != `"large"` {
+			t.Errorf("%s %v", whole.Result, err)
+		}
+		page, err := s.Executions(t.Context(), client.Filter{})
+		if err != nil || len(page.Items) != 1 || !cmp.Equal(page.Items[0], whole.Summary()) {
+			t.Errorf("%v: %+v is not %+v", err, page.Items, whole.Summary())
+		}
+	})
+}
+
 func TestWrongListRequestsNameTheParameter(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	for query, word := range map[string]string{
 		"status=done": "query.status", "limit=0": "query.limit", "limit=501": "query.limit", "limit=x": "query.limit",
+		"since=yesterday": "query.since", "until=2026-13-01T00:00:00Z": "query.until", "text=" + strings.Repeat("x", 201): "query.text",
 		"cursor=x": "query.cursor", "cursor=9999999999999999999": "query.cursor", "stauts=failed": "query.stauts",
 	} {
 		s.wantProblem(http.MethodGet, "/api/v1/executions?"+query, "", 422, word)

@@ -41,41 +41,45 @@ func (a *API) registerPacks(operations huma.API) {
 	}, ofPack(attune.RoleAdmin)), inTime(a, a.removePack))
 }
 
-type packList struct {
-	Body struct {
-		Items []attune.Pack `json:"items"`
-	}
+type packItems struct {
+	Items []attune.Pack `json:"items"`
 }
 
 type packAnswer struct {
 	Body attune.Pack
 }
 
+type getPackInput struct {
+	IfNoneMatch
+	Ref string `path:"ref" doc:"the pack's ref"`
+}
+
 type onePack struct {
 	Ref string `path:"ref" doc:"the pack's ref"`
 }
 
-func (a *API) listPacks(ctx context.Context, _ *struct{}) (*packList, error) {
+func (a *API) listPacks(ctx context.Context, in *IfNoneMatch) (*tagged[packItems], error) {
 	installed, err := a.cfg.Store.Read().Packs(ctx)
 	if err != nil {
 		return nil, a.problem(ctx, "list packs", err)
 	}
-	answer := &packList{}
-	answer.Body.Items = []attune.Pack{}
+	items := packItems{[]attune.Pack{}}
 	for _, each := range installed {
 		if who(ctx).reaches(each.Ref) {
-			answer.Body.Items = append(answer.Body.Items, each)
+			items.Items = append(items.Items, each)
 		}
 	}
-	return answer, nil
+	answer, err := tag(items, *in)
+	return answer, a.problem(ctx, "list packs", err)
 }
 
-func (a *API) getPack(ctx context.Context, in *onePack) (*packAnswer, error) {
+func (a *API) getPack(ctx context.Context, in *getPackInput) (*tagged[attune.Pack], error) {
 	p, err := a.cfg.Store.Read().Pack(ctx, in.Ref)
 	if err != nil {
 		return nil, a.problem(ctx, "get a pack", err)
 	}
-	return &packAnswer{Body: p}, nil
+	answer, err := tag(p, in.IfNoneMatch)
+	return answer, a.problem(ctx, "get a pack", err)
 }
 
 type installInput struct {
@@ -101,7 +105,11 @@ func (a *API) installPack(ctx context.Context, in *installInput) (*packAnswer, e
 	if err != nil {
 		return nil, a.problem(ctx, doing, err)
 	}
-	return a.getPack(ctx, &onePack{Ref: loaded.Ref})
+	p, err := a.cfg.Store.Read().Pack(ctx, loaded.Ref)
+	if err != nil {
+		return nil, a.problem(ctx, doing, err)
+	}
+	return &packAnswer{Body: p}, nil
 }
 
 // install stores a pack with its archive and actions, as a whole or not at all.

@@ -21,9 +21,12 @@ const retrySeconds = 2
 // in general terms only: their text may hold what is not for everybody.
 func (a *API) problem(ctx context.Context, doing string, err error) error {
 	var known *attune.Error
+	var described huma.StatusError
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &described): // is a problem document already
+		return err
 	case errors.As(err, &known) && statusOf(known.Code) != http.StatusInternalServerError:
 		return describe(statusOf(known.Code), known.Message, known.Details)
 	case errors.Is(ctx.Err(), context.Canceled): // or the client has gone and reads no answer

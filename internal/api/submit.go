@@ -68,6 +68,9 @@ func (a *API) submitExecution(ctx context.Context, in *submitInput) (*submitted,
 		return nil, a.problem(ctx, doing, err)
 	}
 	checked.IdempotencyKey, checked.By = in.IdempotencyKey, who(ctx).name
+	if err := a.room(ctx, in.IdempotencyKey); err != nil {
+		return nil, a.problem(ctx, doing, err)
+	}
 	if checked, err = a.seal(checked, in.Body); err != nil {
 		return nil, a.problem(ctx, doing, err)
 	}
@@ -80,6 +83,9 @@ func (a *API) submitExecution(ctx context.Context, in *submitInput) (*submitted,
 }
 
 func (a *API) rerunExecution(ctx context.Context, in *ExecutionPath) (*submitted, error) {
+	if err := a.room(ctx, ""); err != nil {
+		return nil, a.problem(ctx, "rerun an execution", err)
+	}
 	row, err := a.cfg.Executions.Rerun(ctx, in.ID, a.pin(), who(ctx).name)
 	if err != nil {
 		return nil, a.problem(ctx, "rerun an execution", err)

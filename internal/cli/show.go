@@ -56,6 +56,7 @@ func blockStyle(node *yaml.Node) {
 type page[T any] struct {
 	Items      []T     `json:"items"`
 	NextCursor *string `json:"next_cursor"`
+	Incomplete bool    `json:"incomplete,omitempty"`
 }
 
 func pageOf[T any](items []T, next string) page[T] {

@@ -43,12 +43,13 @@ type MessageQueue struct {
 	Exchange string
 }
 
-// Server says where the API listens.
+// Server says where the API listens, and how much it takes.
 type Server struct {
 	Listen      string
 	TLSCertFile string // both or neither
 	TLSKeyFile  string
 	BehindProxy bool // which brings TLS, or is content without
+	MaxWaiting  int  // executions, before submissions are refused; 0 for any number
 }
 
 // Worker says what a worker calls itself and how it works.

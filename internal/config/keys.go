@@ -36,6 +36,7 @@ func keys() []key {
 		text("server.tls_cert_file", "", func(c *Config) *string { return &c.Server.TLSCertFile }, nil),
 		text("server.tls_key_file", "", func(c *Config) *string { return &c.Server.TLSKeyFile }, nil),
 		flag("server.behind_proxy", "false", func(c *Config) *bool { return &c.Server.BehindProxy }),
+		number("server.max_waiting", "10000", 0, 10_000_000, func(c *Config) *int { return &c.Server.MaxWaiting }),
 		text("worker.name", "", func(c *Config) *string { return &c.Worker.Name }, attune.CheckWorkerName),
 		text("worker.worker_type", attune.WorkerTypeLocal, func(c *Config) *string { return &c.Worker.Type }, workerType),
 		text("worker.runtime_id", "", func(c *Config) *string { return &c.Worker.RuntimeID }, oneOf(attune.RuntimePython, attune.RuntimeShell)),

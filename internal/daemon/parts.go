@@ -157,6 +157,9 @@ func (p *Parts) API(token string, pin func() int64) *api.API {
 		Store: p.store, Executions: p.executions, Broker: p.broker, Token: token, Pin: pin, Version: p.version, Logger: p.log,
 		Artifacts: p.artifactsOf, Keys: p.keys, RenewKeys: !p.cfg.Production(),
 	}
+	if pin == nil { // what is pinned waits in no line but its own command's
+		cfg.MaxWaiting = p.cfg.Server.MaxWaiting
+	}
 	if p.remote != nil {
 		cfg.MessagesAway = p.remote.Away
 	}

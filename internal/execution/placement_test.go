@@ -389,11 +389,11 @@ func (b *bench) clear(ctx context.Context) {
 	for _, w := range workers {
 		storetest.Write(b.t, b.store, func(ctx context.Context, q *store.Queries) error { return q.DeleteWorker(ctx, w.ID) })
 	}
-	rows, err := b.store.Read().Executions(ctx, store.Filter{Statuses: []attune.Status{"requested", "scheduled"}, Limit: 1000})
+	listed, err := b.store.Read().Executions(ctx, store.Filter{Statuses: []attune.Status{"requested", "scheduled"}, Limit: 1000})
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	for _, row := range rows {
+	for _, row := range listed.Rows {
 		if _, err := b.Cancel(ctx, row.ID, "a test"); err != nil {
 			b.t.Fatal(err)
 		}
@@ -416,11 +416,11 @@ func (b *bench) settled(ctx context.Context, rt *rapid.T) {
 			rt.Errorf("%s has %d of %d slots", w.Name, w.SlotsUsed, w.Slots)
 		}
 	}
-	rows, err := b.store.Read().Executions(ctx, store.Filter{Statuses: []attune.Status{"requested", "scheduled"}, Limit: 1000})
+	listed, err := b.store.Read().Executions(ctx, store.Filter{Statuses: []attune.Status{"requested", "scheduled"}, Limit: 1000})
 	if err != nil {
 		rt.Fatal(err)
 	}
-	for _, row := range rows {
+	for _, row := range listed.Rows {
 		class, err := execution.ParseClass(row.Class)
 		if err != nil {
 			rt.Fatal(err)

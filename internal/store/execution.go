@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/attune-automation/attune"
@@ -185,59 +184,6 @@ func (q *Queries) oneExecution(ctx context.Context, id int64, query string) (Exe
 	return r, wrap(err, "load execution %d", id)
 }
 
-// Filter selects executions; zero fields select all.
-type Filter struct {
-	Statuses []attune.Status
-	Action   attune.Ref
-	Pack     string
-	Packs    []string // only of these; nil: of all
-	Worker   string
-	Before   int64 // only ids below; 0 for the newest
-	Limit    int
-}
-
-// Executions returns the newest executions that the filter selects, newest first.
-func (q *Queries) Executions(ctx context.Context, f Filter) ([]ExecutionRow, error) {
-	where := []string{"1 = 1"}
-	var args []any
-	add := func(condition string, arg any) {
-		args = append(args, arg)
-		where = append(where, strings.ReplaceAll(condition, "$?", placeholder(len(args))))
-	}
-	if f.Before > 0 {
-		add("id < $?", f.Before)
-	}
-	if f.Action != "" {
-		add("action_ref = $?", string(f.Action))
-	}
-	if f.Pack != "" {
-		add("action_ref LIKE $? ESCAPE '!'", likePrefix(f.Pack+"."))
-	}
-	if f.Packs != nil {
-		some := []string{"1 = 0"}
-		for _, pack := range f.Packs {
-			args = append(args, likePrefix(pack+"."))
-			some = append(some, "action_ref LIKE "+placeholder(len(args))+" ESCAPE '!'")
-		}
-		where = append(where, "("+strings.Join(some, " OR ")+")")
-	}
-	if f.Worker != "" {
-		add("worker_name = $?", f.Worker)
-	}
-	if len(f.Statuses) > 0 {
-		marks := make([]string, len(f.Statuses))
-		for i, s := range f.Statuses {
-			args = append(args, string(s))
-			marks[i] = placeholder(len(args))
-		}
-		where = append(where, "status IN ("+strings.Join(marks, ", ")+")")
-	}
-	args = append(args, f.Limit)
-	rows, err := collect(ctx, q, scanExecution, `SELECT `+executionColumns+` FROM execution WHERE `+
-		strings.Join(where, " AND ")+` ORDER BY id DESC LIMIT `+placeholder(len(args)), args...)
-	return rows, wrap(err, "list executions")
-}
-
 // HeldBy returns the executions of one status that a worker holds, oldest first.
 func (q *Queries) HeldBy(ctx context.Context, workerID int64, status attune.Status) ([]ExecutionRow, error) {
 	rows, err := collect(ctx, q, scanExecution, `SELECT `+executionColumns+` FROM execution
@@ -247,11 +193,6 @@ func (q *Queries) HeldBy(ctx context.Context, workerID int64, status attune.Stat
 }
 
 func placeholder(n int) string { return "$" + strconv.Itoa(n) }
-
-// likePrefix returns a LIKE pattern, with ! as its escape, for texts that begin with prefix.
-func likePrefix(prefix string) string {
-	return strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(prefix) + "%"
-}
 
 // DeleteExecution removes a final execution with its attempts and artifact rows; it returns false if it is not final.
 func (q *Queries) DeleteExecution(ctx context.Context, id int64) (bool, error) {

@@ -1,6 +1,9 @@
 package store
 
-import "maps"
+import (
+	"database/sql"
+	"maps"
+)
 
 // Prepared returns the texts of the statements that were prepared for reading and for writing.
 func (s *Store) Prepared() []string {
@@ -14,3 +17,25 @@ func (s *Store) Prepared() []string {
 	}
 	return texts
 }
+
+// Statement is one that a list runs.
+type Statement struct {
+	Text string
+	Args []any
+}
+
+// ListStatements returns those that read executions for a list.
+func (s *Store) ListStatements(f Filter) []Statement {
+	by, others := f.lead()
+	within := ids{0, 1 << 40}
+	var all []Statement
+	add := func(text string, args []any) { all = append(all, Statement{s.dialect.spell(text), args}) }
+	add(selection(listedColumns, by, append(others, f.times()...), within, f.Limit+1, 0))
+	if others != nil {
+		add(selection("id", by, nil, within, 1, MaxLooked))
+	}
+	return all
+}
+
+// Reader returns the pool of those who only read, with the settings that its sessions have.
+func (s *Store) Reader() *sql.DB { return s.read.pool }

@@ -29,7 +29,9 @@ var postgresDialect = dialect{
 	name: "postgres",
 	words: strings.NewReplacer(
 		"{now}", "(EXTRACT(EPOCH FROM statement_timestamp()) * 1000000)::bigint",
-		"{bytes}", "BYTEA", "{for update}", "FOR UPDATE", "{skip locked}", "FOR UPDATE SKIP LOCKED"),
+		"{bytes}", "BYTEA", "{for update}", "FOR UPDATE", "{skip locked}", "FOR UPDATE SKIP LOCKED",
+		"{pack}", "split_part(action_ref, '.', 1)", "{ascii}", `COLLATE "C"`, "{sqlite}", "/*", "{/sqlite}", "*/",
+		"{postgres}", "", "{/postgres}", ""),
 	remote:         true,
 	driverPrepares: true,
 	waitBriefly:    "SET LOCAL lock_timeout = '500ms'",

@@ -26,7 +26,9 @@ import (
 var sqliteDialect = dialect{
 	name: "sqlite",
 	words: strings.NewReplacer(
-		"{now}", "CAST(unixepoch('subsec') * 1000000 AS INTEGER)", "{bytes}", "BLOB", "{for update}", "", "{skip locked}", ""),
+		"{now}", "CAST(unixepoch('subsec') * 1000000 AS INTEGER)", "{bytes}", "BLOB", "{for update}", "", "{skip locked}", "",
+		"{pack}", "pack_ref", "{ascii}", "", "{sqlite}", "", "{/sqlite}", "",
+		"{postgres}", "/*", "{/postgres}", "*/"),
 	oneWriter: true,
 	away: func(err error) bool {
 		switch sqliteCode(err) & 0xff {
