@@ -222,7 +222,10 @@ func TestPagesInABrowser(t *testing.T) {
 	b.picture("overview")
 	b.open("/executions")
 	b.picture("executions")
+	b.filtersByText()
 	b.listsKeys(s.Client)
+	b.managesTokens(s.Client)
+	b.readsTheAuditLog()
 	b.drains(s)
 	b.clean()
 }
@@ -367,6 +370,58 @@ func (b *browser) listsKeys(c *client.Client) {
 	b.shows("table", "pack core")
 	b.until(fmt.Sprintf(`!document.documentElement.innerHTML.includes(%q)`, value))
 	b.picture("keys")
+}
+
+// filtersByText finds by a part of an action's name.
+func (b *browser) filtersByText() {
+	b.t.Helper()
+	b.do(chromedp.SendKeys(`input[name="text"]`, "core.sl", chromedp.ByQuery))
+	b.click(".filters button")
+	b.until(`location.search === "?text=core.sl"`)
+	b.shows("table", "core.sleep")
+	b.until(`!document.querySelector("table").innerText.includes("core.noop")`)
+}
+
+// managesTokens creates a token, which lets in, and revokes it.
+func (b *browser) managesTokens(c *client.Client) {
+	b.t.Helper()
+	b.click(`nav a[href="/tokens"]`)
+	b.do(chromedp.WaitVisible("#create-token"), chromedp.SendKeys("#token-name", "from a page", chromedp.ByQuery),
+		chromedp.SendKeys("#token-packs", "core, web", chromedp.ByQuery), chromedp.SendKeys("#token-days", "30", chromedp.ByQuery))
+	b.click("#create-token")
+	b.shows("table", "from a page")
+	b.shows("table", "core, web")
+	var secret string
+	b.do(chromedp.Text("#made code", &secret, chromedp.ByQuery))
+	one := client.New(client.Config{BaseURL: b.url, Token: secret})
+	defer one.Close()
+	if caller, err := one.Caller(b.t.Context()); err != nil || caller.Role != attune.RoleViewer || len(caller.Packs) != 2 {
+		b.t.Errorf("%+v %v", caller, err)
+	}
+	b.open("/tokens") // where the secret part is shown no more
+	b.shows("table", "from a page")
+	b.until(fmt.Sprintf(`!document.documentElement.innerHTML.includes(%q)`, secret))
+	b.picture("tokens")
+	tokens, err := c.Tokens(b.t.Context())
+	if err != nil || len(tokens) != 1 || tokens[0].ExpiresAt == nil {
+		b.t.Fatalf("%+v %v", tokens, err)
+	}
+	b.do(chromedp.Evaluate("window.confirm = () => true", nil))
+	b.click("table button.danger")
+	b.shows("main", "There are no tokens")
+	if _, err := one.Caller(b.t.Context()); attune.ErrorCode(err) != attune.CodeNoToken {
+		b.t.Errorf("it still lets in: %v", err)
+	}
+}
+
+// readsTheAuditLog looks for what this test has done.
+func (b *browser) readsTheAuditLog() {
+	b.t.Helper()
+	b.click(`nav a[href="/audit"]`)
+	for _, done := range []string{"token revoked", "from a page", "key set", "execution cancelled", "pack installed", "local token"} {
+		b.shows("table", done)
+	}
+	b.picture("audit")
 }
 
 // drains ends the worker, which is as long as it runs something.

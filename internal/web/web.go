@@ -39,7 +39,7 @@ func Secure(h http.Header) {
 func Pages() []string {
 	return []string{
 		"GET /{$}", "GET /executions", "GET /executions/{id}", "GET /actions", "GET /actions/{ref}", "GET /packs",
-		"GET /workers", "GET /keys",
+		"GET /workers", "GET /keys", "GET /tokens", "GET /audit",
 	}
 }
 

@@ -7,6 +7,7 @@ import * as execution from "./execution.js";
 import * as actions from "./actions.js";
 import * as action from "./action.js";
 import * as inventory from "./inventory.js";
+import * as access from "./access.js";
 
 const routes = [
   [/^\/$/, "Overview", overview.show],
@@ -17,6 +18,8 @@ const routes = [
   [/^\/packs$/, "Packs", inventory.packs],
   [/^\/workers$/, "Workers", inventory.workers],
   [/^\/keys$/, "Keys", inventory.keys],
+  [/^\/tokens$/, "Tokens", access.tokens],
+  [/^\/audit$/, "Audit log", access.audit],
 ];
 
 const main = document.getElementById("main");
@@ -106,3 +109,10 @@ addEventListener("popstate", show);
 addEventListener("unhandledrejection", (event) => report(event.reason));
 show();
 listen();
+
+// Pages that the token does not reach are not offered; the server refuses them in any case.
+get("caller").then((caller) => {
+  const all = caller.role === "admin" && caller.packs.length === 0;
+  for (const a of document.querySelectorAll("nav a[data-for=all]")) a.hidden = !all;
+  document.getElementById("caller").textContent = caller.name;
+}, report);

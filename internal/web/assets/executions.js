@@ -19,13 +19,14 @@ export async function show(box, { query, signal, go }) {
   } },
     h("label", {}, "Status", h("select", { name: "status", onchange: () => form.requestSubmit() }, h("option", { value: "" }, "any"),
       statuses.map((s) => h("option", { selected: query.get("status") === s }, s)))),
-    field("action", "Action"), field("pack", "Pack"), field("worker", "Worker"), h("button", {}, "Filter"));
+    field("action", "Action"), field("pack", "Pack"), field("worker", "Worker"), field("text", "Text"), h("button", {}, "Filter"));
   const list = h("div"), pages = h("p", { class: "pages" });
   box.append(h("h1", {}, "Executions"), form, list, pages);
-  const asked = new URLSearchParams([...query].filter(([name]) => ["status", "action", "pack", "worker", "cursor"].includes(name)));
+  const asked = new URLSearchParams([...query].filter(([name]) => ["status", "action", "pack", "worker", "text", "cursor"].includes(name)));
   const load = async () => {
     const page = await get("executions?" + asked, signal);
-    list.replaceChildren(table(columns, page.items.map(row), "No execution is like this."));
+    const none = page.incomplete ? "None of the newest that were looked at is like this: look at older ones." : "No execution is like this.";
+    list.replaceChildren(table(columns, page.items.map(row), none));
     const first = new URLSearchParams(asked), next = new URLSearchParams(asked);
     first.delete("cursor");
     next.set("cursor", page.next_cursor);
