@@ -3,6 +3,7 @@ package process_test
 import (
 	"context"
 	"io"
+	"os"
 	"os/exec"
 	"strconv"
 	"testing"
@@ -20,25 +21,34 @@ func BenchmarkRun(b *testing.B) {
 			b.Logf("not on this host: %v", err)
 			continue
 		}
-		b.Run(string(m), func(b *testing.B) { compare(b, s, process.Limits{}, nil) })
+		b.Run(string(m), func(b *testing.B) { compare(b, s, process.Command{}) })
 		b.Run(string(m)+"/limits", func(b *testing.B) {
-			compare(b, s, process.Limits{Memory: 1 << 30, CPUs: 2, PIDs: 100}, nil)
+			compare(b, s, process.Command{Limits: process.Limits{Memory: 1 << 30, CPUs: 2, PIDs: 100}})
 		})
 		b.Run(string(m)+"/all-limits", func(b *testing.B) {
-			compare(b, s, process.Limits{Memory: 1 << 30, CPUs: 2, PIDs: 100, FileSize: 1 << 30, OpenFiles: 1000}, nil)
+			compare(b, s, process.Command{Limits: process.Limits{Memory: 1 << 30, CPUs: 2, PIDs: 100, FileSize: 1 << 30, OpenFiles: 1000}})
 		})
 		b.Run(string(m)+"/sandbox", func(b *testing.B) {
-			compare(b, s, process.Limits{}, &process.Sandbox{Hidden: []string{b.TempDir()}, Network: true})
+			compare(b, s, process.Command{Sandbox: &process.Sandbox{Hidden: []string{b.TempDir()}, Network: true}})
+		})
+		b.Run(string(m)+"/sandbox-without-network", func(b *testing.B) {
+			compare(b, s, process.Command{Sandbox: &process.Sandbox{Hidden: []string{b.TempDir()}}})
+		})
+		b.Run(string(m)+"/user", func(b *testing.B) {
+			if os.Geteuid() != 0 {
+				b.Skip("only root can run commands as others")
+			}
+			compare(b, s, process.Command{User: &process.User{UID: 20000, GID: 20000}})
 		})
 	}
 }
 
-func compare(b *testing.B, s *process.Supervisor, l process.Limits, box *process.Sandbox) {
+func compare(b *testing.B, s *process.Supervisor, c process.Command) {
 	b.Helper()
 	var supervised, bare time.Duration
 	for i := range b.N {
 		begun := time.Now()
-		c := process.Command{ID: strconv.Itoa(i), Path: "/bin/true", Dir: "/", Stdout: io.Discard, Stderr: io.Discard, Limits: l, Sandbox: box}
+		c.ID, c.Path, c.Dir, c.Stdout, c.Stderr = strconv.Itoa(i), "/bin/true", "/", io.Discard, io.Discard
 		if _, err := s.Run(context.Background(), c); err != nil {
 			b.Fatal(err)
 		}
