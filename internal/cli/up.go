@@ -23,10 +23,18 @@ func (a *app) upCommand() *cobra.Command {
 				return p.Up(ctx, s.hurry, func(server daemon.Server) {
 					s.log.Info("ready", "url", server.URL, "worker", s.cfg.Worker.Name,
 						"slots", s.cfg.Worker.MaxConcurrentTasks, "data", s.cfg.DataDir)
+					a.tellPages(server, s.cfg)
 				})
 			}})
 		},
 	})
+}
+
+// tellPages tells a person, who reads no log, where the pages are and how to get in.
+func (a *app) tellPages(server daemon.Server, cfg *config.Config) {
+	if isTerminal(a.Stderr) {
+		a.note("open %s in a browser, and log in with the token in %s", server.URL, daemon.TokenFile(cfg.DataDir))
+	}
 }
 
 // listening adds what commands have that listen.
@@ -41,7 +49,10 @@ func (a *app) serverCommand() *cobra.Command {
 		Use: "server", Short: "Run the API and a scheduler, on PostgreSQL and RabbitMQ, until stopped", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.serve(cmd.Context(), service{name: "server", production: true, run: func(ctx context.Context, p *daemon.Parts, s surroundings) error {
-				return p.Server(ctx, func(server daemon.Server) { s.log.Info("ready", "url", server.URL, "data", s.cfg.DataDir) })
+				return p.Server(ctx, func(server daemon.Server) {
+					s.log.Info("ready", "url", server.URL, "data", s.cfg.DataDir)
+					a.tellPages(server, s.cfg)
+				})
 			}})
 		},
 	})

@@ -30,6 +30,9 @@ const (
 	lockFile   = "server.lock"
 )
 
+// TokenFile is where the token of a data directory's server is.
+func TokenFile(dataDir string) string { return filepath.Join(dataDir, tokenFile) }
+
 // FindServer returns the server of a data directory and its token, or false if none runs there. A server.json that a
 // killed server has left counts for nothing: the lock tells.
 func FindServer(dataDir string) (Server, string, bool) {
