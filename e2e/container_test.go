@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/attune-automation/attune"
+	"github.com/attune-automation/attune/internal/host/hosttest"
 )
 
 // first is a daemon that is the first process of a pid namespace, as in a container, and its pid outside of it.
@@ -22,9 +23,7 @@ type first struct {
 func (h *host) spawnFirst(args ...string) first {
 	h.t.Helper()
 	unshare, err := exec.LookPath("unshare")
-	if err != nil || os.Geteuid() != 0 {
-		h.t.Skip("only root can make a pid namespace, with unshare of util-linux")
-	}
+	hosttest.Needs(h.t, err == nil && os.Geteuid() == 0, "only root can make a pid namespace, with unshare of util-linux")
 	cmd := h.command(args...)
 	cmd.Args = append([]string{unshare, "--pid", "--fork", "--kill-child", "--mount-proc"}, cmd.Args...)
 	cmd.Path = unshare

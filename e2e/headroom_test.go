@@ -8,30 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/attune-automation/attune"
+	"github.com/attune-automation/attune/internal/host/hosttest"
 )
-
-// smallDisk makes a directory a file system of its own, of 16 MiB.
-func smallDisk(t *testing.T, dir string) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("mounting a small tmpfs needs root")
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=16m"); err != nil {
-		t.Skipf("mount a tmpfs: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-}
 
 // readiness is the answer of /readyz, without a token.
 func (s *system) readiness(t *testing.T) (status, workers string) {
@@ -60,7 +41,7 @@ func TestFullDiskHoldsOffWhatIsNew(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, as shape) {
 		h := newHost(t, as, "ATTUNE__WORKER__MIN_FREE=disk=8MiB,inodes=0,memory=0,open_files=0")
-		smallDisk(t, h.artifacts())
+		hosttest.SmallDisk(t, h.artifacts(), "size=16m")
 		s := h.up()
 		runs := h.submit(s.Client, script(untilHeld, map[string]string{"hold": h.hold}))
 		h.becomes(s.Client, runs, attune.StatusRunning)
@@ -110,7 +91,7 @@ func TestStartsShort(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, as shape) {
 		h := newHost(t, as, "ATTUNE__WORKER__MIN_FREE=disk=32MiB,inodes=0,memory=0,open_files=0")
-		smallDisk(t, h.artifacts())
+		hosttest.SmallDisk(t, h.artifacts(), "size=16m")
 		s := h.up()
 		w, err := s.Worker(context.Background(), "w")
 		if err != nil || len(w.ShortOf) != 1 {

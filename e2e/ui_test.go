@@ -21,6 +21,7 @@ import (
 
 	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/client"
+	"github.com/attune-automation/attune/internal/host/hosttest"
 )
 
 // screenshots is the directory for pictures of the pages, if there are to be any: docs/images.
@@ -41,12 +42,7 @@ type browser struct {
 func (h *host) browse(s *system) *browser {
 	h.t.Helper()
 	path, err := exec.LookPath("chromium")
-	if err != nil && os.Getenv("CI") != "" {
-		h.t.Fatal("chromium is not installed: CI runs every test")
-	}
-	if err != nil {
-		h.t.Skip("chromium is not installed: run `make setup` as root on Debian or Ubuntu")
-	}
+	hosttest.Needs(h.t, err == nil, "chromium is not installed: run `make setup` as root on Debian or Ubuntu")
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.WindowSize(1280, 900),
 		chromedp.WSURLReadTimeout(patience), chromedp.Flag("disable-component-update", true))
 	if os.Geteuid() == 0 {

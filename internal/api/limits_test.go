@@ -142,7 +142,7 @@ func TestBodiesWithoutEndEnd(t *testing.T) {
 func TestDeadlineOfABodyIsNotTheAnswers(t *testing.T) {
 	t.Parallel()
 	db := storetest.SQLite(t)
-	s, _ := newServerOn(t, db)
+	s, _ := newServerOn(t, db, func(c *api.Config) { c.BodyTime = 200 * time.Millisecond })
 	held, err := db.Raw(t).Conn(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -151,7 +151,7 @@ func TestDeadlineOfABodyIsNotTheAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	released := make(chan error, 1)
-	time.AfterFunc(6*time.Second, func() { // huma has 5 s for a body
+	time.AfterFunc(time.Second, func() {
 		_, err := held.ExecContext(context.Background(), "ROLLBACK")
 		released <- err
 	})

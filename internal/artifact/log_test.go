@@ -12,6 +12,7 @@ import (
 
 	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/internal/artifact"
+	"github.com/attune-automation/attune/internal/host/hosttest"
 )
 
 func TestLogKeepsAnyBytesAndAppends(t *testing.T) {
@@ -48,18 +49,8 @@ func TestLogOnAFullDiskSwallowsAndCounts(t *testing.T) {
 
 func TestLogCountsThePartThatStillFitted(t *testing.T) {
 	t.Parallel()
-	if os.Geteuid() != 0 {
-		t.Skip("mounting a small tmpfs needs root")
-	}
 	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
-		t.Skipf("mount a tmpfs: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, 0); err != nil {
-			t.Error(err)
-		}
-	})
+	hosttest.SmallDisk(t, dir, "size=64k")
 	store, err := artifact.New(dir, "small")
 	if err != nil {
 		t.Fatal(err)

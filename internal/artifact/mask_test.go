@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/attune-automation/attune/internal/artifact"
+	"github.com/attune-automation/attune/internal/host/hosttest"
 )
 
 // blotting masks one word.
@@ -167,9 +168,8 @@ func TestTakeKeepsNothingThatItCantMask(t *testing.T) {
 	path := filepath.Join(dir, "conf")
 	put(t, path, "it is hunter2")
 	put(t, filepath.Join(dir, "other"), "it is not")
-	if out, err := exec.CommandContext(t.Context(), "chattr", "+i", path).CombinedOutput(); err != nil {
-		t.Skipf("no file here can be made immutable: %s", out)
-	}
+	out, err := exec.CommandContext(t.Context(), "chattr", "+i", path).CombinedOutput()
+	hosttest.Needs(t, err == nil, "no file here can be made immutable: %s", out)
 	t.Cleanup(func() { _ = exec.Command("chattr", "-i", path).Run() })
 	if err := attempt.Take(t.Context(), dir, blotting{"hunter2"}); err == nil || !strings.Contains(err.Error(), "no file is kept") {
 		t.Errorf("Take: %v", err)
@@ -184,9 +184,9 @@ func TestTakeEndsInTime(t *testing.T) {
 	t.Parallel()
 	attempt, dir := newAttempt(t), filepath.Join(t.TempDir(), "files")
 	put(t, filepath.Join(dir, "large"), strings.Repeat("hunter2", 1000))
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := attempt.Take(ctx, dir, blotting{"hunter2"}); err == nil || !strings.Contains(err.Error(), "no time to mask it") {
+	ctx, stop := context.WithCancelCause(t.Context())
+	stop(errors.New("the time is up"))
+	if err := attempt.Take(ctx, dir, blotting{"hunter2"}); err == nil || !strings.Contains(err.Error(), "no time to mask it: the time is up") {
 		t.Errorf("Take: %v", err)
 	}
 	if found, err := attempt.Collect(); err != nil || len(found.Artifacts) > 0 {

@@ -50,6 +50,9 @@ func (h Headroom) look(dirs []string) (all []attune.Shortage, err error) {
 	}
 	var faults []error
 	seen := map[uint64]bool{}
+	if h.Disk == 0 && h.Inodes == 0 {
+		dirs = nil
+	}
 	for _, dir := range dirs {
 		var on unix.Stat_t
 		var s unix.Statfs_t
@@ -66,17 +69,20 @@ func (h Headroom) look(dirs []string) (all []attune.Shortage, err error) {
 			add(attune.ResourceInodes, dir, int64(min(s.Ffree, 1<<62)), h.Inodes) //nolint:gosec // the same
 		}
 	}
-	memory, where, err := freeMemory()
-	if err != nil {
-		faults = append(faults, fmt.Errorf("what memory is free: %w", err))
-	} else {
-		add(attune.ResourceMemory, where, memory, h.Memory)
-	}
-	files, where, err := freeFiles()
-	if err != nil {
-		faults = append(faults, fmt.Errorf("how many files may still be opened: %w", err))
-	} else {
-		add(attune.ResourceOpenFiles, where, files, h.OpenFiles)
+	for _, of := range []struct {
+		resource attune.Resource
+		least    int64
+		free     func() (int64, string, error)
+	}{{attune.ResourceMemory, h.Memory, freeMemory}, {attune.ResourceOpenFiles, h.OpenFiles, freeFiles}} {
+		if of.least == 0 {
+			continue
+		}
+		free, where, err := of.free()
+		if err != nil {
+			faults = append(faults, fmt.Errorf("how much of %s is free: %w", of.resource, err))
+			continue
+		}
+		add(of.resource, where, free, of.least)
 	}
 	return all, errors.Join(faults...)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/internal/host"
+	"github.com/attune-automation/attune/internal/host/hosttest"
 )
 
 // shortOf returns the one shortage that there is, or none.
@@ -27,18 +28,8 @@ func shortOf(t *testing.T, h host.Headroom, dirs []string, before ...attune.Shor
 // smallDisk is a file system of 1 MiB and 64 files.
 func smallDisk(t *testing.T) string {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("mounting a small tmpfs needs root")
-	}
 	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1m,nr_inodes=64"); err != nil {
-		t.Skipf("mount a tmpfs: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, 0); err != nil {
-			t.Error(err)
-		}
-	})
+	hosttest.SmallDisk(t, dir, "size=1m,nr_inodes=64")
 	return dir
 }
 

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/attune-automation/attune/internal/host/hosttest"
 	"github.com/attune-automation/attune/internal/process"
 )
 
@@ -87,8 +88,8 @@ func TestOrphansAreReaped(t *testing.T) {
 		cmd := exec.Command("/usr/bin/unshare", "--pid", "--fork", "--kill-child", "--mount-proc", os.Args[0])
 		if m == process.Subreaper {
 			cmd = exec.Command(os.Args[0])
-		} else if os.Geteuid() != 0 {
-			t.Skip("only root can be the first process of a pid namespace")
+		} else {
+			hosttest.Needs(t, os.Geteuid() == 0, "only root can be the first process of a pid namespace")
 		}
 		cmd.Env = append(os.Environ(), "PROCESS_TEST_REAP="+t.TempDir(), "PROCESS_TEST_MECHANISM="+string(m))
 		if out, err := cmd.CombinedOutput(); err != nil {

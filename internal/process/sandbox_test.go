@@ -84,7 +84,8 @@ func TestSandboxIsEndedAsAnyOther(t *testing.T) {
 		} {
 			m := mark()
 			var out bytes.Buffer
-			ctx, cancel := context.WithCancel(context.Background())
+			ctx, stop := context.WithCancelCause(context.Background())
+			cancel := func() { stop(nil) }
 			c := bash("1", strings.ReplaceAll(script, "MARK", m), &trigger{on: "ready", do: cancel})
 			c.Stdout, c.Stderr = writers{&out, c.Stdout}, writers{}
 			c.Grace, c.Sandbox = 500*time.Millisecond, &process.Sandbox{}

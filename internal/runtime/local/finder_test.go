@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/attune-automation/attune"
+	"github.com/attune-automation/attune/internal/host/hosttest"
 	"github.com/attune-automation/attune/internal/runtime/local"
 )
 
@@ -56,12 +57,7 @@ func capability(l *local.Local, name string) (attune.Runtime, bool) {
 func realPython(t *testing.T) attune.Runtime {
 	t.Helper()
 	found, ok := capability(newLocal(t), attune.RuntimePython)
-	if !ok && os.Getenv("CI") != "" {
-		t.Fatal("no Python 3.8 or later here: CI runs every test")
-	}
-	if !ok {
-		t.Skip("no Python 3.8 or later here")
-	}
+	hosttest.Needs(t, ok, "no Python 3.8 or later here")
 	return found
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/attune-automation/attune"
+	"github.com/attune-automation/attune/internal/host/hosttest"
 	"github.com/attune-automation/attune/internal/store"
 )
 
@@ -49,12 +50,7 @@ func SQLite(t testing.TB) Database {
 func Postgres(t testing.TB) Database {
 	t.Helper()
 	server := os.Getenv("ATTUNE_TEST_POSTGRES_URL")
-	if server == "" && os.Getenv("CI") != "" {
-		t.Fatal("ATTUNE_TEST_POSTGRES_URL names no server: CI runs every test")
-	}
-	if server == "" {
-		t.Skip("ATTUNE_TEST_POSTGRES_URL names no server: `make test` starts one")
-	}
+	hosttest.Needs(t, server != "", "ATTUNE_TEST_POSTGRES_URL names no server: `make test` starts one")
 	schema := fmt.Sprintf("test_%d_%d", os.Getpid(), schemas.Add(1))
 	run := func(statement string) {
 		admin, err := sql.Open("pgx", server)

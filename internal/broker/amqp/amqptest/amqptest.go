@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/attune-automation/attune/internal/host/hosttest"
 )
 
 // What names the server.
@@ -43,12 +45,7 @@ type VirtualHost struct {
 // New returns a fresh virtual host, as URL does.
 func New(t testing.TB) *VirtualHost {
 	t.Helper()
-	if os.Getenv(EnvURL) == "" {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("%s is not set, but CI is: nothing that needs RabbitMQ would be tested", EnvURL)
-		}
-		t.Skipf("needs a RabbitMQ: set %s and %s", EnvURL, EnvManagementURL)
-	}
+	hosttest.Needs(t, os.Getenv(EnvURL) != "", "needs a RabbitMQ: set %s and %s", EnvURL, EnvManagementURL)
 	server, management := parse(t, EnvURL), parse(t, EnvManagementURL)
 	v := &VirtualHost{name: "attune-test-" + uuid.NewString(), user: server.User.Username(), management: management}
 	server.Path = "/" + v.name
