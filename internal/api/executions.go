@@ -76,16 +76,31 @@ func (in *listExecutionsInput) filter(packs []string) (store.Filter, error) {
 		filter.Statuses = append(filter.Statuses, attune.Status(status))
 	}
 	var err error
-	if in.Cursor != "" {
-		if filter.Before, err = strconv.ParseInt(in.Cursor, 10, 64); err != nil {
-			return filter, invalidField("query.cursor", "not a cursor that a list has given")
-		}
+	if filter.Before, err = parseCursor(in.Cursor); err != nil {
+		return filter, err
 	}
 	if filter.Since, err = parseTime("query.since", in.Since); err != nil {
 		return filter, err
 	}
 	filter.Until, err = parseTime("query.until", in.Until)
 	return filter, err
+}
+
+// cursor is where the next page of a list begins: below an id.
+func cursor(id int64) *string {
+	text := strconv.FormatInt(id, 10)
+	return &text
+}
+
+// parseCursor reads a cursor that may be left out, for the newest.
+func parseCursor(text string) (below int64, err error) {
+	if text == "" {
+		return 0, nil
+	}
+	if below, err = strconv.ParseInt(text, 10, 64); err != nil {
+		return 0, invalidField("query.cursor", "not a cursor that a list has given")
+	}
+	return below, nil
 }
 
 // parseTime reads a time that may be left out.
@@ -119,8 +134,7 @@ func (a *API) listExecutions(ctx context.Context, in *listExecutionsInput) (*exe
 		page.Body.Items[i] = view.Summary()
 	}
 	if found.Next > 0 {
-		next := strconv.FormatInt(found.Next, 10)
-		page.Body.NextCursor = &next
+		page.Body.NextCursor = cursor(found.Next)
 	}
 	return page, nil
 }

@@ -149,12 +149,9 @@ type auditPage struct {
 
 func (a *API) listAudit(ctx context.Context, in *listAuditInput) (*auditPage, error) {
 	const doing = "read the audit log"
-	var below int64
-	if in.Cursor != "" {
-		var err error
-		if below, err = strconv.ParseInt(in.Cursor, 10, 64); err != nil {
-			return nil, a.problem(ctx, doing, invalidField("query.cursor", "not a cursor that a list has given"))
-		}
+	below, err := parseCursor(in.Cursor)
+	if err != nil {
+		return nil, a.problem(ctx, doing, err)
 	}
 	events, err := a.cfg.Store.Read().Audited(ctx, below, in.Limit+1) // one more tells whether more follow
 	if err != nil {
@@ -163,8 +160,7 @@ func (a *API) listAudit(ctx context.Context, in *listAuditInput) (*auditPage, er
 	page := &auditPage{}
 	if len(events) > in.Limit {
 		events = events[:in.Limit]
-		next := strconv.FormatInt(events[len(events)-1].ID, 10)
-		page.Body.NextCursor = &next
+		page.Body.NextCursor = cursor(events[len(events)-1].ID)
 	}
 	page.Body.Items = append([]attune.AuditEvent{}, events...)
 	return page, nil

@@ -3,7 +3,6 @@ package worker
 import (
 	"context"
 	"slices"
-	"time"
 
 	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/internal/store"
@@ -11,16 +10,8 @@ import (
 
 // watchHost looks now and then what the host is short of, until ctx ends. What runs already runs on.
 func (w *Worker) watchHost(ctx context.Context) error {
-	ticker := time.NewTicker(poll)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
-		w.lookAtHost(ctx, w.tellShort)
-	}
+	every(ctx, poll, func() { w.lookAtHost(ctx, w.tellShort) })
+	return nil
 }
 
 // lookAtHost notes what the host is short of, when tell has told of it; if it could not, the next look does.

@@ -167,18 +167,12 @@ func (w *Worker) keepLease(ctx context.Context) error {
 		return nil
 	}
 	first, last := w.patience()
-	ticker := time.NewTicker(min(time.Second, w.cfg.Heartbeat/5))
-	defer ticker.Stop()
-	for said := false; ; {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
+	said := false
+	every(ctx, min(time.Second, w.cfg.Heartbeat/5), func() {
 		silence := w.silence()
 		if silence < first {
 			said = false
-			continue
+			return
 		}
 		ended := w.slots.endWhere(rerun, errLapsed)
 		if len(ended) > 0 && !said {
@@ -188,7 +182,8 @@ func (w *Worker) keepLease(ctx context.Context) error {
 		if silence >= last {
 			w.slots.hurryWhere(rerun)
 		}
-	}
+	})
+	return nil
 }
 
 // patience is for how long the lease may not be renewed before what another worker would get is told to end, and before
@@ -233,26 +228,21 @@ func (w *Worker) watchDrain(ctx context.Context) error {
 	if w.cfg.Leased {
 		return nil // the heartbeat's answer tells
 	}
-	ticker, reading := time.NewTicker(poll), outage.New(w.log)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
+	reading := outage.New(w.log)
+	every(ctx, poll, func() {
 		row, err := w.deps.Store.Read().Worker(ctx, w.id)
 		if err != nil {
 			if ctx.Err() == nil {
 				reading.Warn("can't read the worker's own row, it is repeated", err)
 			}
-			continue
+			return
 		}
 		reading.Over("the worker's own row can be read again")
 		if row.Status == attune.WorkerDraining {
 			w.drain()
 		}
-	}
+	})
+	return nil
 }
 
 // refresh looks again for what the worker can run, and stores it if it has changed.

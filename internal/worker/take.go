@@ -185,19 +185,26 @@ func (w *Worker) fence(id int64, attempt int) attune.Fence {
 
 // poll does without messages what they do sooner: it takes what was placed here and ends what was cancelled.
 func (w *Worker) poll(ctx, work context.Context) error {
-	ticker := time.NewTicker(poll)
+	every(ctx, poll, func() {
+		w.cfg.Progress()
+		if !w.cfg.Leased || w.consuming.Load() < queues || w.behind.Load() {
+			w.caughtUp(ctx, w.readRows(ctx, work))
+		}
+	})
+	return nil
+}
+
+// every does something now and then, until ctx ends.
+func every(ctx context.Context, interval time.Duration, do func()) {
+	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-ticker.C:
 		}
-		w.cfg.Progress()
-		if w.cfg.Leased && w.consuming.Load() == queues && !w.behind.Load() {
-			continue
-		}
-		w.caughtUp(ctx, w.readRows(ctx, work))
+		do()
 	}
 }
 
