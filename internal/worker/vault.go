@@ -14,7 +14,8 @@ import (
 )
 
 // vault is where the secrets of what runs are, in memory: no disk ever has them, and no reboot leaves them. It has the
-// same place for every life of a worker, so that the next one finds what a kill has left.
+// same place for every life of a worker, so that the next one finds what a kill has left, and is there only while there
+// is something in it: a worker that is killed may have no next life.
 type vault struct{ name string }
 
 // vaultBases are where a host has files in memory that everybody may make.
@@ -30,16 +31,19 @@ func vaultOf(home Home) vault {
 
 // put writes the secrets of a task as files of one directory, which only their user can read.
 func (v vault) put(task string, files map[string][]byte) (dir string, err error) {
-	root, err := v.open()
-	if err != nil {
-		return "", err
-	}
-	dir = filepath.Join(root, task)
-	if err := removeTree(dir); err != nil { // of a crash
-		return "", err
-	}
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return "", err
+	for made := false; !made; {
+		root, err := v.open()
+		if err != nil {
+			return "", err
+		}
+		dir = filepath.Join(root, task)
+		if err := removeTree(dir); err != nil { // of a crash
+			return "", err
+		}
+		err = os.Mkdir(dir, 0o700)
+		if made = err == nil; !made && !errors.Is(err, fs.ErrNotExist) { // else the end of another task has just removed the vault
+			return "", err
+		}
 	}
 	for name, value := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), value, 0o600); err != nil {
@@ -62,12 +66,18 @@ func handOver(dir string, uid, gid int) error {
 	})
 }
 
-// remove removes the secrets of a task.
+// remove removes the secrets of a task, and the vault with the last of them.
 func (v vault) remove(dir string) error {
 	if dir == "" {
 		return nil
 	}
-	return removeTree(dir)
+	if err := removeTree(dir); err != nil {
+		return err
+	}
+	if err := os.Remove(filepath.Dir(dir)); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTEMPTY) {
+		return err
+	}
+	return nil
 }
 
 // open returns the vault, which it makes on first use.
@@ -92,21 +102,30 @@ func (v vault) openIn(base string) (string, error) {
 		return "", fmt.Errorf("%s is not in memory", base)
 	}
 	path := filepath.Join(base, v.name)
-	if err := os.Mkdir(path, vaultMode); err != nil && !errors.Is(err, fs.ErrExist) {
-		return "", err
+	for {
+		if err := os.Mkdir(path, vaultMode); err != nil && !errors.Is(err, fs.ErrExist) {
+			return "", err
+		}
+		// The end of another task may have removed it already.
+		if err := checkVault(path); !errors.Is(err, fs.ErrNotExist) {
+			return path, err
+		}
 	}
-	// In a directory where all may write, somebody else may have been first.
+}
+
+// checkVault sees to it that a vault is ours: in a directory where all may write, somebody else may have been first.
+func checkVault(path string) error {
 	var is unix.Stat_t
 	if err := unix.Lstat(path, &is); err != nil {
-		return "", fmt.Errorf("%s: %w", path, err)
+		return fmt.Errorf("%s: %w", path, err)
 	}
 	if is.Mode&unix.S_IFMT != unix.S_IFDIR || int(is.Uid) != os.Getuid() {
-		return "", fmt.Errorf("%s is not a directory of this user's: remove it", path)
+		return fmt.Errorf("%s is not a directory of this user's: remove it", path)
 	}
 	if is.Mode != unix.S_IFDIR|vaultMode { // an action may have done that, or the umask
-		return path, os.Chmod(path, vaultMode)
+		return os.Chmod(path, vaultMode)
 	}
-	return path, nil
+	return nil
 }
 
 // empty removes the vault with all that is in it.
