@@ -69,35 +69,58 @@ func (c *Client) read(ctx context.Context, path string, query url.Values) (io.Re
 	return answer.Body, nil
 }
 
-// Event is one change of an execution's status. It may be old news when it is read: the execution tells.
+// Types of events.
+const (
+	EventRequested = "requested" // an execution waits for a worker: ExecutionID, ActionRef
+	EventScheduled = "scheduled" // it has one: ExecutionID, Attempt, WorkerID
+	EventStatus    = "status"    // its status changed to another one: all fields but WorkerID
+	EventReset     = "reset"     // some events may be missing: executions are to be read again
+)
+
+// Event tells of one execution. It may be old news when it is read: the execution tells.
 type Event struct {
+	ID             string        `json:"-"` // for EventsAfter
+	Type           string        `json:"-"` // more may come to be: skip those that are not known
 	ExecutionID    int64         `json:"execution_id"`
 	ActionRef      attune.Ref    `json:"action_ref"`
 	Attempt        int           `json:"attempt"`
+	WorkerID       int64         `json:"worker_id"`
 	PreviousStatus attune.Status `json:"previous_status"`
 	NewStatus      attune.Status `json:"new_status"`
 	ChangedAt      time.Time     `json:"changed_at"`
 }
 
-// Events yields changes of status from now on, until ctx ends or the server closes the stream, which is an error.
-func (c *Client) Events(ctx context.Context) iter.Seq2[Event, error] {
+// Events yields events from now on, until ctx ends or the server closes the stream, which is an error.
+func (c *Client) Events(ctx context.Context) iter.Seq2[Event, error] { return c.EventsAfter(ctx, "") }
+
+// EventsAfter yields the events behind the one with this id, and then those from now on. Where the server does not have all
+// of them any more, the first one is an EventReset.
+func (c *Client) EventsAfter(ctx context.Context, id string) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		body, err := c.read(ctx, "/events", nil)
+		k := call{method: http.MethodGet, path: "/events", header: http.Header{}}
+		if id != "" {
+			k.header.Set("Last-Event-ID", id)
+		}
+		answer, err := c.open(ctx, k)
 		if err != nil {
 			yield(Event{}, err)
 			return
 		}
-		defer func() { _ = body.Close() }() // read only
-		lines := bufio.NewScanner(body)
-		for lines.Scan() {
-			data, ok := strings.CutPrefix(lines.Text(), "data: ")
-			if !ok {
-				continue
-			}
-			var event Event
-			err := json.Unmarshal([]byte(data), &event)
-			if !yield(event, err) || err != nil {
-				return
+		defer func() { _ = answer.Body.Close() }() // read only
+		lines := bufio.NewScanner(answer.Body)
+		for e := (Event{}); lines.Scan(); {
+			name, value, _ := strings.Cut(lines.Text(), ": ")
+			switch name {
+			case "id":
+				e.ID = value
+			case "event":
+				e.Type = value
+			case "data":
+				err := json.Unmarshal([]byte(value), &e)
+				if !yield(e, err) || err != nil {
+					return
+				}
+				e = Event{}
 			}
 		}
 		err = lines.Err()

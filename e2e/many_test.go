@@ -222,7 +222,9 @@ func TestEventsEndOnce(t *testing.T) {
 					t.Errorf("the stream ended: %v", err)
 					break
 				}
-				changes <- event
+				if event.Type == client.EventStatus {
+					changes <- event
+				}
 			}
 			close(changes)
 		}()

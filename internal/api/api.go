@@ -16,11 +16,13 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/internal/artifact"
 	"github.com/attune-automation/attune/internal/broker"
 	"github.com/attune-automation/attune/internal/execution"
+	"github.com/attune-automation/attune/internal/live"
 	"github.com/attune-automation/attune/internal/outage"
 	"github.com/attune-automation/attune/internal/secret"
 	"github.com/attune-automation/attune/internal/store"
@@ -32,6 +34,7 @@ type Config struct {
 	Executions *execution.Service
 	Broker     broker.Broker
 	Artifacts  func(worker string) (*artifact.Store, error) // where a worker keeps its files
+	Live       *live.Mirror                                 // reads the output of workers elsewhere; nil: only what lies here is read
 	Token      string                                       // lets in, as those that were created do; "" lets all in, as the user of this process
 	Pin        func() int64                                 // the only worker that may run what is submitted; nil: any
 	Version    string
@@ -52,6 +55,7 @@ type API struct {
 	log       *slog.Logger
 	readiness *outage.Log // of the database, as probes find it
 	watchers  watchers
+	events    *hub
 	fleet     fleet
 	backlog   backlog
 	handler   http.Handler
@@ -65,7 +69,7 @@ type API struct {
 // New returns an API. It starts nothing.
 func New(cfg Config) *API {
 	cfg.AnswerTime, cfg.BodyTime = cmp.Or(cfg.AnswerTime, answerTime), cmp.Or(cfg.BodyTime, bodyTime)
-	a := &API{cfg: cfg, log: cfg.Logger, readiness: outage.New(cfg.Logger)}
+	a := &API{cfg: cfg, log: cfg.Logger, readiness: outage.New(cfg.Logger), events: newHub()}
 	a.executions, a.actions = executionLookup(cfg.Store), actionLookup(cfg.Store)
 	a.tokens = tokenLookup(cfg.Store)
 	mux := http.NewServeMux()
@@ -105,10 +109,16 @@ func (a *API) Handler() http.Handler { return a.handler }
 // watchPrefetch bounds the changes in flight; they are acknowledged as they come.
 const watchPrefetch = 100
 
-// Run tells those who wait of the changes that the broker brings, until ctx ends. Without it, or without the broker,
-// they look at the row once a second.
+// Run tells those who wait of the changes that the broker brings, and those who read events of all that it brings, until
+// ctx ends. Without it, or without the broker, the former look at the row once a second.
 func (a *API) Run(ctx context.Context) error {
-	defer a.watchers.end()
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return a.runEvents(ctx) })
+	group.Go(func() error { return a.runWatchers(ctx) })
+	return group.Wait()
+}
+
+func (a *API) runWatchers(ctx context.Context) error {
 	return a.cfg.Broker.Consume(ctx, broker.ServerQueue(watchPrefetch), func(_ context.Context, d broker.Delivery) {
 		envelope, err := d.Open()
 		if err != nil {

@@ -218,7 +218,9 @@ func TestEventsTellEveryChange(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
-			events <- event
+			if event.Type == client.EventStatus {
+				events <- event
+			}
 		}
 	}()
 	<-ready

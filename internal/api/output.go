@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/attune-automation/attune"
+	"github.com/attune-automation/attune/internal/store"
 )
 
 func (a *API) registerOutput(operations huma.API) {
@@ -60,17 +61,26 @@ func (a *API) listArtifacts(ctx context.Context, in *ExecutionPath) (*artifactLi
 		answer.Body.Items = append(answer.Body.Items, each.Artifact)
 	}
 	if row.Status.Live() { // the rows of this attempt come with its end
-		files, err := a.attempt(row.Worker, row.ID, row.Attempt)
+		present, err := a.present(row)
 		if err != nil {
 			return nil, a.problem(ctx, doing, err)
 		}
-		present, err := files.List()
-		if err != nil {
-			return nil, a.problem(ctx, doing, err)
-		}
-		answer.Body.Items = append(answer.Body.Items, present.Artifacts...)
+		answer.Body.Items = append(answer.Body.Items, present...)
 	}
 	return answer, nil
+}
+
+// present returns what a running attempt has left so far, nothing if that is elsewhere.
+func (a *API) present(row store.ExecutionRow) ([]attune.Artifact, error) {
+	files, err := a.attempt(row.Worker, row.ID, row.Attempt)
+	if attune.ErrorCode(err) == attune.CodeNotFound {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	found, err := files.List()
+	return found.Artifacts, err
 }
 
 // artifactRoute is how net/http's mux writes a name with slashes; the document has artifactPath.

@@ -13,15 +13,10 @@ import (
 // lookInterval is how often who waits looks at the row, whatever the broker brings.
 const lookInterval = time.Second
 
-// feedSize bounds how far a reader of events may stay behind before it is cut off.
-const feedSize = 1024
-
 // watchers are the requests that wait for changes. The zero value is ready for use.
 type watchers struct {
 	mu    sync.Mutex
-	wakes map[int64]map[chan struct{}]interest        // by execution
-	feeds map[chan broker.ExecutionStatusChanged]bool // of all changes
-	ended bool
+	wakes map[int64]map[chan struct{}]interest // by execution
 }
 
 // interest tells whether somebody waits for a status.
@@ -53,27 +48,7 @@ func (w *watchers) forget(id int64, ch chan struct{}) {
 	}
 }
 
-// feed returns a channel of all changes. It is closed when the reader is too slow, or the API ends.
-func (w *watchers) feed() (changes <-chan broker.ExecutionStatusChanged, stop func()) {
-	ch := make(chan broker.ExecutionStatusChanged, feedSize)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.ended {
-		close(ch)
-		return ch, func() {}
-	}
-	if w.feeds == nil {
-		w.feeds = map[chan broker.ExecutionStatusChanged]bool{}
-	}
-	w.feeds[ch] = true
-	return ch, func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		delete(w.feeds, ch)
-	}
-}
-
-// tell wakes who waits for the execution and feeds who reads all changes.
+// tell wakes who waits for the execution.
 func (w *watchers) tell(change broker.ExecutionStatusChanged) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -85,25 +60,6 @@ func (w *watchers) tell(change broker.ExecutionStatusChanged) {
 		case wake <- struct{}{}:
 		default: // it is awake
 		}
-	}
-	for feed := range w.feeds {
-		select {
-		case feed <- change:
-		default:
-			delete(w.feeds, feed)
-			close(feed)
-		}
-	}
-}
-
-// end closes the feeds: nothing more will come.
-func (w *watchers) end() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.ended = true
-	for feed := range w.feeds {
-		delete(w.feeds, feed)
-		close(feed)
 	}
 }
 

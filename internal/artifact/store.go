@@ -63,6 +63,12 @@ func (s *Store) Attempt(executionID int64, attempt int) *Attempt {
 	return &Attempt{dir: dir, number: max(1, attempt)}
 }
 
+// Exists tells whether the attempt has a directory here.
+func (a *Attempt) Exists() bool {
+	info, err := os.Lstat(a.dir)
+	return err == nil && info.IsDir()
+}
+
 // List returns the artifacts of every attempt of an execution, the first attempt's first. An execution that has none
 // gives an empty list.
 func (s *Store) List(executionID int64) ([]attune.Artifact, error) {

@@ -1,4 +1,4 @@
-// Package broker owns what processes tell each other about executions: the envelope, the four message types, the
+// Package broker owns what processes tell each other about executions: the envelope, the message types, the
 // names of queues, and the Broker that carries them. Package execution publishes, scheduler, worker and api consume.
 //
 // A message carries ids and wakes somebody; the row carries the truth. So a message may be lost, repeated, late or

@@ -29,7 +29,8 @@ type Envelope struct {
 	Payload       Payload           `json:"payload"`
 }
 
-// Payload is one of ExecutionRequested, ExecutionScheduled, ExecutionCancelRequested and ExecutionStatusChanged.
+// Payload is one of ExecutionRequested, ExecutionScheduled, ExecutionCancelRequested, ExecutionStatusChanged,
+// OutputRequested and OutputWritten.
 type Payload interface {
 	messageType() string
 	executionID() int64
@@ -99,6 +100,10 @@ func decodePayload(messageType string, raw json.RawMessage) (payload Payload, er
 		payload, err = read[ExecutionCancelRequested](raw)
 	case TypeExecutionStatusChanged:
 		payload, err = read[ExecutionStatusChanged](raw)
+	case TypeOutputRequested:
+		payload, err = read[OutputRequested](raw)
+	case TypeOutputWritten:
+		payload, err = read[OutputWritten](raw)
 	default:
 		return nil, fmt.Errorf("unknown message_type %.64q", messageType)
 	}

@@ -48,6 +48,22 @@ var contract = map[string]struct {
 		},
 		routingKey: "execution.status.timeout",
 	},
+	`{"message_id":"m","correlation_id":"execution-42","message_type":"OutputRequested","version":"1.0",` +
+		`"timestamp":"2026-01-02T03:04:05.000006Z","headers":{"traceparent":"t"},` +
+		`"payload":{"execution_id":42,"attempt":1,"stream":"stdout","reply_to":"s-1","request":3,"offset":0,"until":1024,"again":true}}`: {
+		payload: broker.OutputRequested{
+			ExecutionID: 42, Attempt: 1, Stream: attune.Stdout, ReplyTo: "s-1", Request: 3, Until: 1024, Again: true,
+		},
+		routingKey: "execution.follow.7", mandatory: true,
+	},
+	`{"message_id":"m","correlation_id":"execution-42","message_type":"OutputWritten","version":"1.0",` +
+		`"timestamp":"2026-01-02T03:04:05.000006Z","headers":{"traceparent":"t"},` +
+		`"payload":{"execution_id":42,"attempt":1,"stream":"stderr","request":3,"offset":5,"data":"AP8K","size":8,"ended":true}}`: {
+		payload: broker.OutputWritten{
+			ExecutionID: 42, Attempt: 1, Stream: attune.Stderr, Request: 3, Offset: 5, Data: []byte{0, 0xff, '\n'}, Size: 8, Ended: true,
+		},
+		routingKey: "execution.output.s-1", mandatory: true,
+	},
 }
 
 func construct(p broker.Payload) broker.Message {
@@ -60,6 +76,10 @@ func construct(p broker.Payload) broker.Message {
 		return broker.CancelRequested(7, p)
 	case broker.ExecutionStatusChanged:
 		return broker.StatusChanged(p)
+	case broker.OutputRequested:
+		return broker.FollowOutput(7, p)
+	case broker.OutputWritten:
+		return broker.SendOutput("s-1", p)
 	}
 	panic("no such payload")
 }
@@ -111,7 +131,15 @@ func TestDecodeNamesWhatIsWrong(t *testing.T) {
 	}
 	const status = `{"message_id":"m","message_type":"ExecutionStatusChanged","version":"1.0","payload":` +
 		`{"execution_id":1,"action_ref":"a.b","attempt":1,"previous_status":"running","new_status":"done"}}`
+	const follow = `{"message_id":"m","message_type":"OutputRequested","version":"1.0","payload":` +
+		`{"execution_id":1,"attempt":1,"stream":"stdout","reply_to":"a","request":1}}`
+	if _, err := broker.Decode([]byte(follow)); err != nil {
+		t.Fatal(err)
+	}
 	for _, test := range []struct{ body, want string }{
+		{strings.Replace(follow, `"stdout"`, `"stdin"`, 1), `stream "stdin" is neither stdout nor stderr`},
+		{strings.Replace(follow, `"a"`, `"a.b"`, 1), `reply_to "a.b" is not the name of a server`},
+		{strings.Replace(follow, `"request":1`, `"request":1,"offset":-1`, 1), "offset is -1"},
 		{"", "EOF"},
 		{"\x00\xff", "invalid character"},
 		{"null", "version"},

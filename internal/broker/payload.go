@@ -15,6 +15,8 @@ const (
 	TypeExecutionScheduled       = "ExecutionScheduled"
 	TypeExecutionCancelRequested = "ExecutionCancelRequested"
 	TypeExecutionStatusChanged   = "ExecutionStatusChanged"
+	TypeOutputRequested          = "OutputRequested"
+	TypeOutputWritten            = "OutputWritten"
 )
 
 // Routing keys, or what they begin with.
@@ -23,6 +25,8 @@ const (
 	keyScheduled = "execution.scheduled." // and the worker's id
 	keyCancel    = "execution.cancel."    // and the worker's id
 	keyStatus    = "execution.status."    // and the new status
+	keyFollow    = "execution.follow."    // and the worker's id
+	keyOutput    = "execution.output."    // and the server's name
 )
 
 // ExecutionRequested wakes a scheduler: there is something to place.

@@ -51,3 +51,29 @@ func ServerQueue(prefetch int) Subscription {
 		Prefetch: prefetch, Exclusive: true,
 	}
 }
+
+// EventsQueue is a server's own queue of all that its readers of events are told: what ServerQueue brings, and what is
+// submitted and placed. Each call names a new one.
+func EventsQueue(prefetch int) Subscription {
+	return Subscription{
+		Queue: "attune.events." + uuid.NewString(), Keys: []string{keyRequested, keyScheduled + "*", keyStatus + "*"},
+		Prefetch: prefetch, Exclusive: true,
+	}
+}
+
+// FollowQueue is where a worker is asked for output. Each call names a new one: what was asked while the worker was away
+// is asked again if anybody still reads.
+func FollowQueue(workerID int64, prefetch int) Subscription {
+	id := strconv.FormatInt(workerID, 10)
+	return Subscription{
+		Queue: "worker." + id + ".follow." + uuid.NewString(), Keys: []string{keyFollow + id},
+		Prefetch: prefetch, Exclusive: true,
+	}
+}
+
+// OutputQueue is where the server of this name gets the output that it has asked for.
+func OutputQueue(server string, prefetch int) Subscription {
+	return Subscription{
+		Queue: "attune.output." + server, Keys: []string{keyOutput + server}, Prefetch: prefetch, Exclusive: true,
+	}
+}

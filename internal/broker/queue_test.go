@@ -23,6 +23,8 @@ func TestQueuesGetWhatConcernsThem(t *testing.T) {
 		broker.Requested(broker.ExecutionRequested{ExecutionID: 1, ActionRef: "core.echo"}),
 		broker.Scheduled(broker.ExecutionScheduled{ExecutionID: 1, Attempt: 1, WorkerID: 7, Incarnation: 1}),
 		broker.CancelRequested(7, broker.ExecutionCancelRequested{ExecutionID: 1, Attempt: 1}),
+		broker.FollowOutput(7, broker.OutputRequested{ExecutionID: 1, Attempt: 1, Stream: attune.Stdout, ReplyTo: "s", Request: 1}),
+		broker.SendOutput("s", broker.OutputWritten{ExecutionID: 1, Attempt: 1, Stream: attune.Stdout, Request: 1}),
 	}
 	var ends, changes []string
 	for _, status := range attune.Statuses() {
@@ -44,6 +46,11 @@ func TestQueuesGetWhatConcernsThem(t *testing.T) {
 		{broker.WorkerControlQueue(7, 1), "worker.7.control", []string{"execution.cancel.7"}},
 		{broker.WorkerControlQueue(70, 1), "worker.70.control", nil},
 		{broker.ServerQueue(1), "", changes},
+		{broker.EventsQueue(1), "", slices.Concat([]string{"execution.requested", "execution.scheduled.7"}, changes)},
+		{broker.FollowQueue(7, 1), "", []string{"execution.follow.7"}},
+		{broker.FollowQueue(70, 1), "", nil},
+		{broker.OutputQueue("s", 1), "attune.output.s", []string{"execution.output.s"}},
+		{broker.OutputQueue("t", 1), "attune.output.t", nil},
 	} {
 		if test.queue != "" && test.subscription.Queue != test.queue {
 			t.Errorf("queue %s, want %s", test.subscription.Queue, test.queue)

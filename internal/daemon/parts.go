@@ -19,6 +19,7 @@ import (
 	"github.com/attune-automation/attune/internal/broker/inproc"
 	"github.com/attune-automation/attune/internal/config"
 	"github.com/attune-automation/attune/internal/execution"
+	"github.com/attune-automation/attune/internal/live"
 	"github.com/attune-automation/attune/internal/outage"
 	"github.com/attune-automation/attune/internal/process"
 	"github.com/attune-automation/attune/internal/runtime"
@@ -39,6 +40,7 @@ type Parts struct {
 	remote     *amqp.Broker // the broker, if it is a server; nil on the embedded shape
 	executions *execution.Service
 	keys       *secret.Safe
+	mirror     *live.Mirror                  // of a server, whose workers are elsewhere; else nil
 	own        atomic.Pointer[worker.Worker] // of this process, if it has one
 	floor      []byte                        // of the heap, see heapFloor
 }
@@ -155,7 +157,7 @@ func (p *Parts) carry(ctx context.Context) error {
 func (p *Parts) API(token string, pin func() int64) *api.API {
 	cfg := api.Config{
 		Store: p.store, Executions: p.executions, Broker: p.broker, Token: token, Pin: pin, Version: p.version, Logger: p.log,
-		Artifacts: p.artifactsOf, Keys: p.keys, RenewKeys: !p.cfg.Production(),
+		Artifacts: p.artifactsOf, Keys: p.keys, RenewKeys: !p.cfg.Production(), Live: p.mirror,
 	}
 	if pin == nil { // what is pinned waits in no line but its own command's
 		cfg.MaxWaiting = p.cfg.Server.MaxWaiting
@@ -170,8 +172,8 @@ func (p *Parts) API(token string, pin func() int64) *api.API {
 func (p *Parts) artifactsOf(workerName string) (*artifact.Store, error) {
 	if p.cfg.Production() {
 		if _, err := os.Stat(filepath.Join(p.cfg.Artifacts.Dir, workerName)); err != nil {
-			return nil, attune.Errorf(attune.CodeNotFound, "the output lies on worker %s: read it there, in its artifacts.dir "+
-				"(`attune worker show %s` names the host), or give the server and its workers one shared artifacts.dir", workerName, workerName)
+			return nil, attune.Errorf(attune.CodeNotFound, "the output lies on worker %s: read it through a server (--server), or there, in its "+
+				"artifacts.dir (`attune worker show %s` names the host), or give the server and its workers one shared artifacts.dir", workerName, workerName)
 		}
 	}
 	return artifact.New(p.cfg.Artifacts.Dir, workerName)

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/attune-automation/attune/internal/live"
 	"github.com/attune-automation/attune/internal/worker"
 )
 
@@ -29,9 +30,11 @@ func (p *Parts) Server(ctx context.Context, ready func(Server)) error {
 	if err != nil {
 		return err
 	}
+	p.mirror = live.NewMirror(live.MirrorConfig{Broker: p.broker, Dir: filepath.Join(p.cfg.DataDir, "live"), Logger: p.log})
 	operations := p.API(token, nil)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return p.carry(ctx) })
+	group.Go(func() error { return p.mirror.Run(ctx) })
 	group.Go(func() error { return operations.Run(ctx) })
 	group.Go(func() error { return p.scheduler(newWatchdog(p.log).watch("scheduler")).Run(ctx) })
 	group.Go(func() error { return serve(ctx, listener, operations) })

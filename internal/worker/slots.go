@@ -126,6 +126,18 @@ func (s *slots) holds(f attune.Fence) bool {
 	return ok
 }
 
+// has tells whether an attempt of an execution is in a slot, whatever the incarnation that it was placed on.
+func (s *slots) has(executionID int64, attempt int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for f := range s.taken {
+		if f.ExecutionID == executionID && f.Attempt == attempt {
+			return true
+		}
+	}
+	return false
+}
+
 // used returns how many slots are taken.
 func (s *slots) used() int {
 	s.mu.Lock()

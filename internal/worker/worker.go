@@ -190,6 +190,7 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 	tending.Go(func() error { return w.heartbeat(control, stopTaking) })
 	tending.Go(func() error { return w.keepLease(control) })
 	tending.Go(func() error { return w.deliverSpool(control) })
+	tending.Go(func() error { return w.sendOutput(control) })
 	tending.Go(func() error { return w.deps.Processes.Reap(control) })
 	tending.Go(func() error {
 		select {

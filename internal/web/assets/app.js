@@ -83,7 +83,10 @@ function listen() {
   if (events) return;
   events = new EventSource("/api/v1/events");
   events.onopen = () => { live.textContent = "live"; changed(0); }; // 0: anything may have changed
-  events.addEventListener("status", (event) => changed(JSON.parse(event.data).execution_id));
+  for (const name of ["requested", "scheduled", "status"]) {
+    events.addEventListener(name, (event) => changed(JSON.parse(event.data).execution_id));
+  }
+  events.addEventListener("reset", () => changed(0)); // some may be missing
   events.onerror = () => {
     live.textContent = "not live: connecting again…";
     if (events?.readyState !== EventSource.CLOSED) return; // it does so by itself
