@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/client"
@@ -156,8 +157,9 @@ func (a *app) executionLogs() *cobra.Command {
 	cmd := a.forExecution("logs", "Print what an execution wrote", func(ctx context.Context, c *connection, id int64) error {
 		switch stream {
 		case "":
-			return errors.Join(
-				a.printLog(ctx, c, id, attune.Stdout, options, a.Stdout), a.printLog(ctx, c, id, attune.Stderr, options, a.Stderr))
+			var both errgroup.Group // which are followed at once
+			both.Go(func() error { return a.printLog(ctx, c, id, attune.Stderr, options, a.Stderr) })
+			return errors.Join(a.printLog(ctx, c, id, attune.Stdout, options, a.Stdout), both.Wait())
 		case string(attune.Stdout), string(attune.Stderr):
 			return a.printLog(ctx, c, id, attune.Stream(stream), options, a.Stdout)
 		}

@@ -26,18 +26,24 @@ type listing struct {
 }
 
 func (a *app) executionList() *cobra.Command {
-	l := &listing{}
+	l, watch := &listing{}, false
 	cmd := &cobra.Command{
 		Use: "list", Short: "List executions, the newest first", Args: noArgs,
 		Long: `List executions, the newest first. --text and several filters at once look at 10,000 executions at most, one by one, and
 say so if there are more. With -o json an item has the fields of an execution but parameters, result, stdout, stderr,
-resources and processes: ` + "`attune execution show ID -o json`" + ` has all.`,
+resources and processes: ` + "`attune execution show ID -o json`" + ` has all. With --watch, the list is written anew on a terminal whenever it
+changes; elsewhere, each change is a line, or with -o json an object.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			filter, err := l.filter(time.Now())
 			if err != nil {
 				return err
 			}
-			return a.call(cmd.Context(), func(ctx context.Context, c *connection) error { return a.list(ctx, c, filter) })
+			return a.call(cmd.Context(), func(ctx context.Context, c *connection) error {
+				if watch {
+					return a.watch(ctx, c, filter)
+				}
+				return a.list(ctx, c, filter)
+			})
 		},
 	}
 	set := cmd.Flags()
@@ -49,6 +55,7 @@ resources and processes: ` + "`attune execution show ID -o json`" + ` has all.`,
 	set.StringVar(&l.until, "until", "", "only created before, written as --since")
 	set.StringVar(&l.Text, "text", "", "only with this in the action, the worker's name or the error's message, or with this id")
 	set.IntVar(&l.Limit, "limit", 50, fmt.Sprintf("at most so many, up to %d", maxListed))
+	set.BoolVarP(&watch, "watch", "w", false, "go on to print those that change")
 	set.StringVar(&l.Cursor, "cursor", "", "go on where a list ended (next_cursor of -o json)")
 	return cmd
 }
@@ -110,6 +117,14 @@ func statusNames() string {
 }
 
 func executionTable(w io.Writer, executions []attune.ExecutionSummary) error {
+	return table(w, executionHead(), executionRows(executions))
+}
+
+func executionHead() []string {
+	return []string{"ID", "ACTION", "STATUS", "WORKER", "CREATED", "DURATION", "WHY"}
+}
+
+func executionRows(executions []attune.ExecutionSummary) [][]string {
 	var rows [][]string
 	for _, e := range executions {
 		rows = append(rows, []string{
@@ -117,7 +132,7 @@ func executionTable(w io.Writer, executions []attune.ExecutionSummary) error {
 			stamp(&e.CreatedAt), orDash(millis(e.DurationMS)), why(e),
 		})
 	}
-	return table(w, []string{"ID", "ACTION", "STATUS", "WORKER", "CREATED", "DURATION", "WHY"}, rows)
+	return rows
 }
 
 // why explains an execution that waits or did not complete, in a few words.

@@ -27,7 +27,9 @@ func (a *app) packInstall() *cobra.Command {
 				return err
 			}
 			return a.call(cmd.Context(), func(ctx context.Context, c *connection) error {
-				installed, err := c.InstallPack(ctx, bytes.NewReader(archive))
+				upload := a.progress(bytes.NewReader(archive), len(archive), "uploading")
+				installed, err := c.InstallPack(ctx, upload)
+				upload.end()
 				if err != nil {
 					return err
 				}

@@ -70,13 +70,17 @@ func pageOf[T any](items []T, next string) page[T] {
 	return p
 }
 
-// table prints aligned columns.
+// table prints aligned columns, on a terminal no wider than that.
 func table(w io.Writer, head []string, rows [][]string) error {
-	columns := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, row := range append([][]string{head}, rows...) {
+	columns := tabwriter.NewWriter(w, 0, 0, gap, ' ', 0)
+	all := append([][]string{head}, rows...)
+	for _, row := range all {
 		for i, cell := range row {
 			row[i] = printable(cell)
 		}
+	}
+	fit(all, widthOf(w))
+	for _, row := range all {
 		if _, err := fmt.Fprintln(columns, strings.Join(row, "\t")); err != nil {
 			return err
 		}
