@@ -7,21 +7,28 @@ import { logs } from "./log.js";
 const final = (e) => ["completed", "failed", "timeout", "cancelled", "abandoned"].includes(e.status);
 
 export async function show(box, { part: id, signal, go }) {
-  const head = h("div"), facts = h("div"), output = h("section", { "aria-label": "Output" }), left = h("section");
-  box.append(head, facts, output, left);
-  let shown = 0; // the attempt whose output is shown
+  const head = h("div"), facts = h("div"), attempts = h("div"), place = h("section", { "aria-label": "Output" }), left = h("section");
+  box.append(head, facts, attempts, place, left);
+  let shown = 0, chosen = null, output = null; // the attempt whose output is shown, the one that was asked for, and the output
+  let reading = null; // ends when another attempt is chosen
   const load = async (ids) => {
     if (ids && !ids.has(Number(id)) && !ids.has(0)) return;
     const e = await get("executions/" + id, signal);
     head.replaceChildren(heading(e, load, go));
     facts.replaceChildren(timeline(e), details(e));
     const begun = e.started_at ? e.attempt : e.attempt - 1;
-    if (begun > shown) {
-      shown = begun;
-      output.replaceChildren(logs(id, begun, signal));
+    attempts.replaceChildren(...(begun > 1 ? [chooser(begun, chosen ?? begun, (n) => { chosen = n === begun ? null : n; load(); })] : []));
+    const wanted = chosen ?? begun;
+    if (wanted !== shown && wanted > 0) {
+      reading?.abort();
+      reading = new AbortController();
+      output = logs(e, wanted, wanted === e.attempt && !final(e), AbortSignal.any([signal, reading.signal]));
+      shown = wanted;
+      place.replaceChildren(output.element);
     } else if (begun === 0) {
-      output.replaceChildren(h("p", { class: "hint" }, final(e) ? "It never began, so there is no output." : "It has not begun: its output appears here."));
+      place.replaceChildren(h("p", { class: "hint" }, final(e) ? "It never began, so there is no output." : "It has not begun: its output appears here."));
     }
+    if (shown === e.attempt && final(e)) for (const name of ["stdout", "stderr"]) output.dropped(name, e[name].dropped_bytes);
     if (final(e)) await artifacts(left, id, signal);
   };
   await load();
@@ -36,6 +43,12 @@ function heading(e, load, go) {
       act("Rerun", async () => go("/executions/" + (await post(`executions/${e.id}/rerun`)).id), { id: "rerun" }),
       e.action.startsWith("adhoc.") ? null :
         h("a", { class: "button", id: "change", href: `/actions/${encodeURIComponent(e.action)}?from=${e.id}` }, "Rerun with changes")));
+}
+
+// chooser offers the attempts that have begun.
+function chooser(begun, chosen, choose) {
+  return h("label", { class: "hint" }, "Attempt ", h("select", { id: "attempt", onchange: (event) => choose(Number(event.target.value)) },
+    Array.from({ length: begun }, (_, i) => h("option", { value: i + 1, selected: i + 1 === chosen }, String(i + 1)))));
 }
 
 function timeline(e) {

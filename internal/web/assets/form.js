@@ -59,14 +59,18 @@ function makeField(name, schema, required, given) {
   const kind = schema.enum ? "enum" : ["string", "number", "integer", "boolean"].includes(schema.type) ? schema.type : "json";
   const input = control(kind, schema, start, secret);
   const fault = h("p", { class: "fault", id: id + "-fault", hidden: true });
+  // A field without text is not set. Where an empty text is a value, too, it has a box of its own.
+  const empty = kind === "string" && !secret && !(schema.minLength > 0) ? h("input", { type: "checkbox", id: id + "-empty", checked: start === "" }) : null;
+  const choice = empty && h("label", { class: "hint empty", hidden: input.value !== "" }, empty, " give an empty text");
+  if (empty) input.addEventListener("input", () => { choice.hidden = input.value !== ""; });
   input.id = id;
   input.setAttribute("aria-describedby", id + "-hint " + id + "-fault");
   if (required) input.setAttribute("aria-required", "true");
   return {
     name,
     element: h("div", { class: "field" }, h("label", { for: id }, name, required ? h("span", { class: "needed" }, " required") : ""),
-      h("p", { class: "hint", id: id + "-hint" }, [schema.description, rule(schema, kind)].filter(Boolean).join(" · ")), input, fault),
-    read: () => read(kind, schema, input.value, required),
+      h("p", { class: "hint", id: id + "-hint" }, [schema.description, rule(schema, kind)].filter(Boolean).join(" · ")), input, choice, fault),
+    read: () => (empty?.checked && input.value === "" ? checkText(schema, "") : read(kind, schema, input.value, required)),
     fault(message) {
       fault.textContent = message;
       fault.hidden = message === "";

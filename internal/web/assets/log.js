@@ -1,71 +1,77 @@
 // What an execution writes, as it writes it. All lines are kept, but only those in sight are in the page.
-import { h, report } from "./dom.js";
+import { h, bytes, report } from "./dom.js";
 import { open } from "./api.js";
 import { paint, after } from "./ansi.js";
 
 const lineHeight = 18, spare = 20, widest = 5000;
 
-export function logs(id, attempt, signal) {
-  const streams = ["stdout", "stderr"].map((name) => view(id, attempt, name, signal));
-  const box = h("div", { class: "logs both" }, streams);
+// A line that the worker wrote where it has dropped some.
+const gap = /^\[attune: \d+ bytes are missing here\]$/;
+
+// logs shows what an attempt of an execution writes: side by side, one stream alone, or, if it is still written, both
+// together in the order in which they come. Of what was written before, nobody knows that order.
+export function logs(e, attempt, live, signal) {
+  const panels = { stdout: panel(e.id, attempt, "stdout"), stderr: panel(e.id, attempt, "stderr") };
+  if (live) panels.together = panel(e.id, attempt, "together");
+  const box = h("div", { class: "logs both" }, Object.values(panels).map((p) => p.box));
   const choose = (chosen, button) => {
     box.className = "logs " + chosen;
     for (const b of choice.querySelectorAll("button")) b.setAttribute("aria-pressed", String(b === button));
-    for (const s of streams) s.dispatchEvent(new Event("redraw"));
+    for (const p of Object.values(panels)) p.draw();
   };
-  const choice = h("div", { class: "buttons", role: "group", "aria-label": "Shown output" },
-    ["both", "stdout", "stderr"].map((name) => h("button", { type: "button", "aria-pressed": String(name === "both"),
-      onclick: (event) => choose(name, event.currentTarget) }, name === "both" ? "Side by side" : name)));
-  return h("div", {}, h("div", { class: "heading" }, h("h2", {}, "Output, attempt " + attempt), choice), box);
+  const names = { both: "Side by side", stdout: "stdout", stderr: "stderr", ...(live ? { together: "Together" } : {}) };
+  const choice = h("div", { class: "buttons", role: "group", "aria-label": "Shown output" }, Object.entries(names).map(([name, label]) =>
+    h("button", { type: "button", "aria-pressed": String(name === "both"), onclick: (event) => choose(name, event.currentTarget) }, label)));
+  const ends = ["stdout", "stderr"].map((name) => {
+    const to = [panels[name], panels.together].filter(Boolean);
+    return read(`executions/${e.id}/logs/${name}?follow=1&attempt=${attempt}`, signal,
+      (text) => to.forEach((p) => p.add(name, text)), (why) => to.forEach((p) => p.tell(why)))
+      .then(() => panels[name].end(), (error) => { panels[name].end(); report(error); });
+  });
+  Promise.all(ends).then(() => panels.together?.end());
+  return { element: h("div", {}, h("div", { class: "heading" }, h("h2", {}, "Output"), choice), box), dropped: (name, n) => panels[name].dropped(n) };
 }
 
-function view(id, attempt, name, signal) {
-  const lines = []; // { text, style: as the line begins }
-  let rest = "", style = "", ended = false, follow = true, term = "", found = [], at = -1;
+// panel shows lines: of one stream, or of both together.
+function panel(id, attempt, name) {
+  const lines = []; // { text, style: as the line begins, from: its stream }
+  const rest = { stdout: "", stderr: "" }, style = { stdout: "", stderr: "" };
+  let ended = false, follow = true, term = "", found = [], at = -1, missing = 0;
   const shown = h("div", { class: "lines" }), space = h("div", { class: "space" }, shown);
   const port = h("div", { class: "port", tabindex: "0", role: "log", "aria-label": name, "aria-live": "off" }, space);
   const state = h("span", { class: "hint" });
   const search = h("input", { type: "search", placeholder: "Search " + name, "aria-label": "Search " + name });
   const matches = h("span", { class: "hint" });
   const box = h("section", { class: "log " + name }, h("div", { class: "bar" }, h("b", {}, name), state, search, matches,
-    h("a", { class: "button", download: `execution-${id}-${name}.log`, href: `/api/v1/executions/${id}/logs/${name}?attempt=${attempt}` }, "Download")), port);
+    name === "together" ? null :
+      h("a", { class: "button", download: `execution-${id}-${name}.log`, href: `/api/v1/executions/${id}/logs/${name}?attempt=${attempt}` }, "Download")), port);
 
+  const open = () => Object.keys(rest).filter((from) => rest[from] !== "").map((from) => ({ text: rest[from], style: style[from], from }));
   let drawing = false;
   const draw = () => {
     if (drawing) return;
     drawing = true;
     requestAnimationFrame(() => {
       drawing = false;
-      const total = lines.length + (rest === "" ? 0 : 1);
+      const tail = open(), total = lines.length + tail.length;
       space.style.height = total * lineHeight + "px";
       if (follow) port.scrollTop = port.scrollHeight;
       const first = Math.max(0, Math.floor(port.scrollTop / lineHeight) - spare);
       const last = Math.min(total, first + Math.ceil(port.clientHeight / lineHeight) + 2 * spare);
       shown.style.top = first * lineHeight + "px";
       const rows = [];
-      for (let n = first; n < last; n++) rows.push(line(n));
+      for (let n = first; n < last; n++) rows.push(line(n, lines[n] ?? tail[n - lines.length]));
       shown.replaceChildren(...rows);
-      state.textContent = total + (total === 1 ? " line" : " lines") + (ended ? "" : ", live");
+      state.textContent = total + (total === 1 ? " line" : " lines") + (ended ? "" : ", live") + (missing ? `, ${bytes(missing)} were not kept` : "");
     });
   };
-  const line = (n) => {
-    const { text, style: begins } = lines[n] ?? { text: rest, style };
+  const line = (n, { text, style: begins, from }) => {
     const cut = text.length > widest ? text.slice(0, widest) : text;
     const hit = term !== "" && text.toLowerCase().includes(term);
-    return h("div", { class: "line" + (hit ? " hit" : "") + (found[at] === n ? " at" : "") }, h("span", { class: "number" }, String(n + 1)),
+    const classes = ["line", hit ? "hit" : "", found[at] === n ? "at" : "", name === "together" ? "of-" + from : "", gap.test(text) ? "gap" : ""];
+    return h("div", { class: classes.filter(Boolean).join(" ") }, h("span", { class: "number" }, String(n + 1)),
       paint(cut.slice(cut.lastIndexOf("\r", cut.length - 2) + 1), begins),
       cut === text ? null : h("span", { class: "hint" }, ` … ${text.length - widest} more characters: download them`));
-  };
-  const add = (text) => {
-    const parts = (rest + text).split("\n");
-    rest = parts.pop();
-    for (const part of parts) {
-      if (term !== "" && part.toLowerCase().includes(term)) found.push(lines.length);
-      lines.push({ text: part, style });
-      style = after(part, style);
-    }
-    count();
-    draw();
   };
   const count = () => { matches.textContent = term === "" ? "" : `${found.length ? at + 1 : 0} of ${found.length}`; };
   const step = (by) => {
@@ -89,10 +95,23 @@ function view(id, attempt, name, signal) {
     follow = port.scrollTop + port.clientHeight >= port.scrollHeight - lineHeight;
     draw();
   });
-  box.addEventListener("redraw", draw);
-  read(`executions/${id}/logs/${name}?follow=1&attempt=${attempt}`, signal, add, (why) => { state.textContent = why; })
-    .then(() => { ended = true; draw(); }, (error) => { ended = true; draw(); report(error); });
-  return box;
+  return {
+    box, draw,
+    add(from, text) {
+      const parts = (rest[from] + text).split("\n");
+      rest[from] = parts.pop();
+      for (const part of parts) {
+        if (term !== "" && part.toLowerCase().includes(term)) found.push(lines.length);
+        lines.push({ text: part, style: style[from], from });
+        style[from] = after(part, style[from]);
+      }
+      count();
+      draw();
+    },
+    tell(why) { state.textContent = why; },
+    end() { ended = true; draw(); },
+    dropped(n) { missing = n; draw(); },
+  };
 }
 
 // read gives text as it comes, until the attempt has ended. A stream that breaks off goes on where it was.
