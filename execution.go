@@ -8,6 +8,7 @@ import (
 // Execution is one request for an action to be run, as users see it.
 type Execution struct {
 	ID          int64           `json:"id"`
+	Parent      *int64          `json:"parent"` // the execution that has started it; null if none has
 	Action      Ref             `json:"action"`
 	Status      Status          `json:"status"`
 	Attempt     int             `json:"attempt"` // from 1: the present or latest one
@@ -33,6 +34,7 @@ type Execution struct {
 // ExecutionSummary is an execution as lists have it: without what may be large, or is asked for one at a time.
 type ExecutionSummary struct {
 	ID          int64      `json:"id"`
+	Parent      *int64     `json:"parent"`
 	Action      Ref        `json:"action"`
 	Status      Status     `json:"status"`
 	Attempt     int        `json:"attempt"`
@@ -52,7 +54,7 @@ type ExecutionSummary struct {
 // Summary returns the execution as lists have it.
 func (e Execution) Summary() ExecutionSummary {
 	return ExecutionSummary{
-		ID: e.ID, Action: e.Action, Status: e.Status, Attempt: e.Attempt, MaxAttempts: e.MaxAttempts, Worker: e.Worker,
+		ID: e.ID, Parent: e.Parent, Action: e.Action, Status: e.Status, Attempt: e.Attempt, MaxAttempts: e.MaxAttempts, Worker: e.Worker,
 		ExitCode: e.ExitCode, Signal: e.Signal, Error: e.Error, WaitingFor: e.WaitingFor, CreatedAt: e.CreatedAt,
 		ScheduledAt: e.ScheduledAt, StartedAt: e.StartedAt, FinishedAt: e.FinishedAt, DurationMS: e.DurationMS,
 	}

@@ -75,12 +75,21 @@ type Action struct {
 	Format         Format            `json:"parameter_format"`
 	OutputFormat   OutputFormat      `json:"output_format"`
 	Env            map[string]string `json:"env,omitempty"`
-	Secrets        []string          `json:"secrets,omitempty"` // names of the keys that it is given
+	Secrets        []string          `json:"secrets,omitempty"`   // names of the keys that it is given
+	MayStart       []string          `json:"may_start,omitempty"` // what its executions may start: refs, and pack.* for all of a pack
 	Retry          Retry             `json:"retry"`
 	WorkerSelector map[string]string `json:"worker_selector,omitempty"`
 	Limits         Limits            `json:"resources,omitzero"`
 	Isolation      Isolation         `json:"isolation,omitempty"` // the least that it must have; "" is the worker's
 }
+
+// Starts tells whether executions of the action may start another one.
+func (a Action) Starts(other Ref) bool {
+	return slices.Contains(a.MayStart, string(other)) || slices.Contains(a.MayStart, other.Pack()+AllOfPack)
+}
+
+// AllOfPack follows a pack's ref where all of its actions are meant: web.*.
+const AllOfPack = ".*"
 
 // Isolation is how far an action is kept from its host, and from other actions.
 type Isolation string

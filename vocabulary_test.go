@@ -103,3 +103,15 @@ func TestNames(t *testing.T) {
 		}
 	}
 }
+
+func TestStarts(t *testing.T) {
+	t.Parallel()
+	a := attune.Action{Ref: "deploy.all", MayStart: []string{"web.deploy", "db.*"}}
+	for ref, want := range map[attune.Ref]bool{
+		"web.deploy": true, "db.migrate": true, "db.x": true, "web.deploy2": false, "web.other": false, "deploy.all": false, "dbx.y": false,
+	} {
+		if a.Starts(ref) != want {
+			t.Errorf("%s: %v", ref, !want)
+		}
+	}
+}

@@ -94,6 +94,7 @@ type Filter struct {
 	Action   attune.Ref
 	Pack     string
 	Worker   string
+	Parent   int64     // only what this execution has started; 0 for all
 	Since    time.Time // created then or later
 	Until    time.Time // created before
 	Text     string    // in the action's ref, the worker's name or the error's message, A to Z in either case; or the id
@@ -121,6 +122,9 @@ func (c *Client) Executions(ctx context.Context, f Filter) (Page, error) {
 		if value != "" {
 			query.Set(name, value)
 		}
+	}
+	if f.Parent != 0 {
+		query.Set("parent", strconv.FormatInt(f.Parent, 10))
 	}
 	if f.Limit != 0 {
 		query.Set("limit", strconv.Itoa(f.Limit))

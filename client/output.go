@@ -50,15 +50,27 @@ func (c *Client) OpenArtifact(ctx context.Context, id int64, name string, attemp
 	if !fs.ValidPath(name) { // a URL with such a path would mean something else
 		return nil, attune.Errorf(attune.CodeNotFound, "execution %d has no artifact %q: names are plain paths", id, name)
 	}
-	parts := strings.Split(name, "/")
-	for i, part := range parts {
-		parts[i] = url.PathEscape(part)
-	}
 	query := url.Values{}
 	if attempt > 0 {
 		query.Set("attempt", strconv.Itoa(attempt))
 	}
-	return c.read(ctx, executionPath(id, "/artifacts/"+strings.Join(parts, "/")), query)
+	return c.read(ctx, artifactPath(id, name), query)
+}
+
+func artifactPath(id int64, name string) string {
+	parts := strings.Split(name, "/")
+	for i, part := range parts {
+		parts[i] = url.PathEscape(part)
+	}
+	return executionPath(id, "/artifacts/"+strings.Join(parts, "/"))
+}
+
+// AddArtifact adds a file to an execution that runs, under a name below files/. One of that name is replaced.
+func (c *Client) AddArtifact(ctx context.Context, id int64, name string, content io.Reader) (a attune.Artifact, err error) {
+	if !fs.ValidPath(name) { // the same
+		return a, attune.Errorf(attune.CodeInvalid, "%q names no artifact: names are plain paths, like files/report.csv", name)
+	}
+	return a, c.do(ctx, call{method: http.MethodPut, path: artifactPath(id, name), raw: content}, &a)
 }
 
 func (c *Client) read(ctx context.Context, path string, query url.Values) (io.ReadCloser, error) {

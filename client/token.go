@@ -35,9 +35,10 @@ func (c *Client) Tokens(ctx context.Context) ([]attune.Token, error) {
 
 // Caller is who a client is to the server.
 type Caller struct {
-	Name  string      `json:"name"` // as the audit log has it
-	Role  attune.Role `json:"role"`
-	Packs []string    `json:"packs"` // all that it reaches; none is everything
+	Name      string      `json:"name"`      // as the audit log has it
+	Role      attune.Role `json:"role"`      // "" for an execution
+	Packs     []string    `json:"packs"`     // all that it reaches; none is everything
+	Execution *int64      `json:"execution"` // the one that calls with its own token; nil for all others
 }
 
 // Caller tells who this client is to the server.

@@ -31,7 +31,8 @@ func commandOf(b *testing.B, path string, env []string, args ...string) *exec.Cm
 
 func benchEnv(b *testing.B) []string {
 	b.Helper()
-	return append(os.Environ(), "ATTUNE_DATA_DIR="+b.TempDir(), "ATTUNE__SERVER__LISTEN=127.0.0.1:0")
+	return append(os.Environ(), "ATTUNE_DATA_DIR="+b.TempDir(), "ATTUNE__SERVER__LISTEN=127.0.0.1:0",
+		"ATTUNE__SERVER__RATE_LIMIT=0") // one token makes all requests
 }
 
 // BenchmarkWarmRun is the whole command, from its start to its end, on a data directory that was used before, turn by

@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/attune-automation/attune"
+	"github.com/attune-automation/attune/internal/store"
 )
 
 // access is what an operation asks of who calls it.
@@ -18,6 +19,7 @@ type access struct {
 	pack func(*API, huma.Context) (string, error)
 	// partly is for operations that themselves leave out, or refuse, what is of other packs.
 	partly bool
+	kin    kin
 }
 
 // accessKey is where the metadata of an operation have its access.
@@ -27,6 +29,9 @@ const accessKey = "access"
 func needs(operation huma.Operation, a access) huma.Operation {
 	operation.Metadata = map[string]any{accessKey: a}
 	operation.Extensions = map[string]any{"x-attune-role": a.role}
+	if a.kin.of != "" {
+		operation.Extensions["x-attune-execution"] = a.kin.of
+	}
 	operation.Errors = append(operation.Errors, http.StatusForbidden)
 	return operation
 }
@@ -40,13 +45,18 @@ func within(role attune.Role) access { return access{role: role, partly: true} }
 // ofExecution is for operations on one execution.
 func ofExecution(role attune.Role) access {
 	return access{role: role, pack: func(a *API, request huma.Context) (string, error) {
-		id, err := strconv.ParseInt(request.Param("id"), 10, 64)
-		if err != nil {
-			return "", invalidField("path.id", "is no id of an execution")
-		}
-		row, err := a.row(request.Context(), id)
+		row, err := a.named(request)
 		return row.Action.Pack(), err
 	}}
+}
+
+// named returns the execution that a request's path names.
+func (a *API) named(request huma.Context) (row store.ExecutionRow, err error) {
+	id, err := strconv.ParseInt(request.Param("id"), 10, 64)
+	if err != nil {
+		return row, invalidField("path.id", "is no id of an execution")
+	}
+	return a.row(request.Context(), id)
 }
 
 // ofAction is for operations on one action.
@@ -89,6 +99,9 @@ func (a *API) checkAccess(operations huma.API) func(huma.Context, func(huma.Cont
 func (a *API) allowed(request huma.Context) error {
 	needed, ok := request.Operation().Metadata[accessKey].(access)
 	caller := who(request.Context())
+	if caller.execution != nil {
+		return a.allowedToExecution(request, needed.kin, caller)
+	}
 	switch {
 	case !ok || !caller.role.Covers(needed.role):
 		return attune.Errorf(attune.CodeDenied, "this needs the role %s, and the token has %s", needed.role, caller.role)

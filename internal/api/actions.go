@@ -19,7 +19,7 @@ func (a *API) registerActions(operations huma.API) {
 	huma.Register(operations, needs(huma.Operation{
 		OperationID: "get-action", Method: http.MethodGet, Path: "/api/v1/actions/{ref}", Tags: []string{actionTag},
 		Summary: "Get an action", Description: "Its parameters are a JSON Schema.",
-	}, ofAction(attune.RoleViewer)), inTime(a, a.getAction))
+	}, ofAction(attune.RoleViewer).forExecutions(whatItStarts())), inTime(a, a.getAction))
 }
 
 type listActionsInput struct {

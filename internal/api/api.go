@@ -45,6 +45,11 @@ type Config struct {
 
 	AnswerTime   time.Duration // how long a request may wait for the database, 30 s if 0
 	BodyTime     time.Duration // how long the body of a request may take to come, 30 s if 0
+	RecheckTime  time.Duration // how often the token of a request that lasts is looked up again, 5 s if 0
+	RateLimit    int           // requests a second with one token, 0 for any number
+	GuessLimit   int           // tokens a second from one address that are not known, 0 for any number
+	BehindProxy  bool          // which tells in X-Forwarded-For where a request comes from
+	Origins      []string      // of pages elsewhere that may read answers
 	MaxWaiting   int           // executions that may wait before submissions are refused, 0 for any number
 	MessagesAway func() error  // why the broker is not connected, nil if it is; nil: it is part of this process
 }
@@ -58,6 +63,8 @@ type API struct {
 	events    *hub
 	fleet     fleet
 	backlog   backlog
+	gate      gate
+	guessing  *outage.Log
 	handler   http.Handler
 	document  *huma.OpenAPI
 
@@ -69,14 +76,15 @@ type API struct {
 // New returns an API. It starts nothing.
 func New(cfg Config) *API {
 	cfg.AnswerTime, cfg.BodyTime = cmp.Or(cfg.AnswerTime, answerTime), cmp.Or(cfg.BodyTime, bodyTime)
+	cfg.RecheckTime = cmp.Or(cfg.RecheckTime, recheckTime)
 	a := &API{cfg: cfg, log: cfg.Logger, readiness: outage.New(cfg.Logger), events: newHub()}
 	a.executions, a.actions = executionLookup(cfg.Store), actionLookup(cfg.Store)
-	a.tokens = tokenLookup(cfg.Store)
+	a.tokens, a.gate, a.guessing = tokenLookup(cfg.Store), newGate(cfg), outage.New(cfg.Logger)
 	mux := http.NewServeMux()
 	operations := humago.New(mux, a.settings())
 	operations.UseMiddleware(strictInput, textOnly(operations), a.checkAccess(operations))
 	for _, register := range []func(huma.API){
-		a.registerExecutions, a.registerSubmit, a.registerOutput, a.registerEvents, a.registerActions, a.registerPacks,
+		a.registerExecutions, a.registerSubmit, a.registerOutput, a.registerAdd, a.registerEvents, a.registerActions, a.registerPacks,
 		a.registerWorkers, a.registerKeys, a.registerReveal, a.registerTokens, a.registerSystem,
 	} {
 		register(operations)
@@ -84,7 +92,7 @@ func New(cfg Config) *API {
 	a.document = operations.OpenAPI()
 	finishDocument(a.document)
 	a.registerPages(mux)
-	a.handler = a.bodiesInTime(a.sessions(a.guard(a.authenticate(problemsFor(mux)))))
+	a.handler = a.bodiesInTime(a.share(a.sessions(a.guard(a.authenticate(problemsFor(mux))))))
 	return a
 }
 

@@ -82,7 +82,7 @@ func (a *API) operationsPage() ([]byte, error) {
 func (a *API) operations() []operation {
 	var all []operation
 	for path, item := range a.document.Paths {
-		for method, op := range map[string]*huma.Operation{"GET": item.Get, "POST": item.Post, "DELETE": item.Delete} {
+		for method, op := range map[string]*huma.Operation{"GET": item.Get, "POST": item.Post, "PUT": item.Put, "DELETE": item.Delete} {
 			if op != nil {
 				all = append(all, operation{method, path, op})
 			}

@@ -38,12 +38,12 @@ func (a *API) registerExecutions(operations huma.API) {
 		OperationID: "get-execution", Method: http.MethodGet, Path: "/api/v1/executions/{id}", Tags: []string{executionTag},
 		Summary:     "Get an execution",
 		Description: "With wait, the answer comes when the execution has ended, or as it is when that time is over.",
-	}, ofExecution(attune.RoleViewer)), a.getExecution)
+	}, ofExecution(attune.RoleViewer).forExecutions(family())), a.getExecution)
 	huma.Register(operations, needs(huma.Operation{
 		OperationID: "cancel-execution", Method: http.MethodPost, Path: "/api/v1/executions/{id}/cancel",
 		Tags: []string{executionTag}, Summary: "End an execution",
 		Description: "One that has not begun is cancelled at once; of one that runs, the worker ends every process. Asking again is harmless.",
-	}, ofExecution(attune.RoleOperator)), inTime(a, a.cancelExecution))
+	}, ofExecution(attune.RoleOperator).forExecutions(itsKids())), inTime(a, a.cancelExecution))
 	huma.Register(operations, needs(huma.Operation{
 		OperationID: "delete-execution", Method: http.MethodDelete, Path: "/api/v1/executions/{id}", Tags: []string{executionTag},
 		Summary: "Delete an execution that has ended, with its artifacts", DefaultStatus: http.StatusNoContent,
@@ -55,6 +55,7 @@ type listExecutionsInput struct {
 	Action string   `query:"action" doc:"only of this action"`
 	Pack   string   `query:"pack" doc:"only of this pack"`
 	Worker string   `query:"worker" doc:"only on the worker of this name"`
+	Parent int64    `query:"parent" minimum:"1" doc:"only what this execution has started"`
 	Since  string   `query:"since" format:"date-time" example:"2026-01-31T08:00:00Z" doc:"only created then or later"`
 	Until  string   `query:"until" format:"date-time" doc:"only created before"`
 	Text   string   `query:"text" maxLength:"200" doc:"only with this in the action's ref, the worker's name or the error's message, A to Z in either case, or with this id"`
@@ -71,7 +72,7 @@ type executionPage struct {
 }
 
 func (in *listExecutionsInput) filter(packs []string) (store.Filter, error) {
-	filter := store.Filter{Action: attune.Ref(in.Action), Pack: in.Pack, Packs: packs, Worker: in.Worker, Text: in.Text, Limit: in.Limit}
+	filter := store.Filter{Action: attune.Ref(in.Action), Pack: in.Pack, Packs: packs, Worker: in.Worker, Parent: in.Parent, Text: in.Text, Limit: in.Limit}
 	for _, status := range in.Status {
 		filter.Statuses = append(filter.Statuses, attune.Status(status))
 	}

@@ -21,15 +21,15 @@ func (a *API) registerOutput(operations huma.API) {
 		Description: "With follow, the answer begins with the execution and goes on as it writes, through further " +
 			"attempts, until it has ended. An answer that breaks off is not whole.",
 		Responses: bytesResponse("the log's bytes"),
-	}, ofExecution(attune.RoleViewer)), a.getLog)
+	}, ofExecution(attune.RoleViewer).forExecutions(family())), a.getLog)
 	huma.Register(operations, needs(huma.Operation{
 		OperationID: "list-artifacts", Method: http.MethodGet, Path: "/api/v1/executions/{id}/artifacts",
 		Tags: []string{executionTag}, Summary: "List what an execution left",
-	}, ofExecution(attune.RoleViewer)), inTime(a, a.listArtifacts))
+	}, ofExecution(attune.RoleViewer).forExecutions(family())), inTime(a, a.listArtifacts))
 	huma.Register(operations, needs(huma.Operation{
 		OperationID: "get-artifact", Method: http.MethodGet, Path: artifactRoute, Tags: []string{executionTag},
 		Summary: "Get an artifact's content", Responses: bytesResponse("the artifact's bytes"),
-	}, ofExecution(attune.RoleViewer)), inTime(a, a.getArtifact))
+	}, ofExecution(attune.RoleViewer).forExecutions(family())), inTime(a, a.getArtifact))
 }
 
 func bytesResponse(what string) map[string]*huma.Response {
@@ -58,9 +58,12 @@ func (a *API) listArtifacts(ctx context.Context, in *ExecutionPath) (*artifactLi
 	answer := &artifactList{}
 	answer.Body.Items = []attune.Artifact{}
 	for _, each := range stored {
+		if row.Status.Live() && each.Attempt == row.Attempt { // was added, and is told with the others below
+			continue
+		}
 		answer.Body.Items = append(answer.Body.Items, each.Artifact)
 	}
-	if row.Status.Live() { // the rows of this attempt come with its end
+	if row.Status.Live() { // most rows of this attempt come with its end
 		present, err := a.present(row)
 		if err != nil {
 			return nil, a.problem(ctx, doing, err)

@@ -96,7 +96,7 @@ func (a *API) installPack(ctx context.Context, in *installInput) (*packAnswer, e
 		return nil, a.problem(ctx, doing, attune.Errorf(attune.CodeConflict,
 			"the pack core comes with Attune itself: give this one another ref"))
 	}
-	err = reach(ctx, loaded.Ref)
+	err = reachAll(ctx, loaded)
 	if err == nil {
 		err = a.audited(ctx, "pack installed", func(q *store.Queries) (string, error) {
 			return fmt.Sprintf("%s %s, %s", loaded.Ref, loaded.Version, loaded.Digest), install(ctx, q, loaded, archive)
@@ -110,6 +110,19 @@ func (a *API) installPack(ctx context.Context, in *installInput) (*packAnswer, e
 		return nil, a.problem(ctx, doing, err)
 	}
 	return &packAnswer{Body: p}, nil
+}
+
+// reachAll refuses a pack that the caller does not reach, and one whose actions would start others for it.
+func reachAll(ctx context.Context, p *pack.Pack) error {
+	err := reach(ctx, p.Ref)
+	for _, action := range p.Actions {
+		for _, ref := range action.MayStart {
+			if err == nil {
+				err = reach(ctx, attune.Ref(ref).Pack())
+			}
+		}
+	}
+	return err
 }
 
 // install stores a pack with its archive and actions, as a whole or not at all.

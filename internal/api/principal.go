@@ -9,13 +9,15 @@ import (
 	"strings"
 
 	"github.com/attune-automation/attune"
+	"github.com/attune-automation/attune/internal/store"
 )
 
 // principal is who makes a request.
 type principal struct {
-	name  string
-	role  attune.Role
-	packs []string // all that it reaches; nil: everything
+	name      string
+	role      attune.Role
+	packs     []string            // all that it reaches; nil: everything
+	execution *store.ExecutionRow // that calls, which has no role; nil: a token of people and programs, or a user
 }
 
 // local is who runs a command without a server: the user of its process, whose files these are.

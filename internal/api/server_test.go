@@ -40,6 +40,7 @@ type server struct {
 	store      *store.Store
 	executions *execution.Service
 	artifacts  string
+	keys       *secret.Safe
 	worker     store.WorkerRow
 }
 
@@ -76,10 +77,11 @@ func newServerOn(t *testing.T, db storetest.Database, change ...func(*api.Config
 	}
 	s.worker = storetest.Worker(t, s.store, "w1", 2)
 	s.listen(messages)
+	s.keys = secret.NewSafe(secret.SafeConfig{Create: filepath.Join(t.TempDir(), "keys")})
 	cfg := api.Config{
 		Store: s.store, Executions: s.executions, Broker: messages, Token: token, Version: "v1.2.3", Logger: log,
 		Artifacts: func(worker string) (*artifact.Store, error) { return artifact.New(s.artifacts, worker) },
-		Keys:      secret.NewSafe(secret.SafeConfig{Create: filepath.Join(t.TempDir(), "keys")}), RenewKeys: true,
+		Keys:      s.keys, RenewKeys: true,
 	}
 	for _, c := range change {
 		c(&cfg)

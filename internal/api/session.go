@@ -83,6 +83,7 @@ func (a *API) admission() func(*http.Request) bool {
 		}
 		asked.RemoteAddr = r.RemoteAddr
 		asked.Header.Set("Authorization", r.Header.Get("Authorization"))
+		asked.Header["X-Forwarded-For"] = r.Header["X-Forwarded-For"]
 		answer := &statusOnly{header: http.Header{}}
 		gate.ServeHTTP(answer, asked)
 		return answer.status == http.StatusOK

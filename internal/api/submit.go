@@ -26,7 +26,9 @@ func (a *API) registerSubmit(operations huma.API) {
 	huma.Register(operations, needs(huma.Operation{
 		OperationID: "submit-execution", Method: http.MethodPost, Path: "/api/v1/executions", Tags: []string{executionTag},
 		Summary: "Run an action, or a script file in no pack", DefaultStatus: http.StatusCreated, MaxBodyBytes: maxSubmissionBytes,
-	}, within(attune.RoleOperator)), inTime(a, a.submitExecution))
+		Description: "What an execution submits, with its own token, has it as its parent. Its idempotency keys are its own, " +
+			"the same ones for all of its attempts.",
+	}, within(attune.RoleOperator).forExecutions(anyExecution())), inTime(a, a.submitExecution))
 	huma.Register(operations, needs(huma.Operation{
 		OperationID: "rerun-execution", Method: http.MethodPost, Path: "/api/v1/executions/{id}/rerun",
 		Tags: []string{executionTag}, Summary: "Run again with the same version of the action and the same input",
@@ -67,8 +69,9 @@ func (a *API) submitExecution(ctx context.Context, in *submitInput) (*submitted,
 	if err != nil {
 		return nil, a.problem(ctx, doing, err)
 	}
-	checked.IdempotencyKey, checked.By = in.IdempotencyKey, who(ctx).name
-	if err := a.room(ctx, in.IdempotencyKey); err != nil {
+	caller := who(ctx)
+	checked.IdempotencyKey, checked.By, checked.Parent = caller.ownKey(in.IdempotencyKey), caller.name, caller.execution
+	if err := a.room(ctx, checked.IdempotencyKey); err != nil {
 		return nil, a.problem(ctx, doing, err)
 	}
 	if checked, err = a.seal(checked, in.Body); err != nil {
@@ -172,11 +175,21 @@ func (a *API) check(ctx context.Context, s submission) (execution.Submission, er
 	return checked, nil
 }
 
+// ownKey keeps the idempotency keys of executions apart: two that run the same action use the same ones.
+func (p principal) ownKey(key string) string {
+	if p.execution == nil || key == "" {
+		return key
+	}
+	return fmt.Sprintf("execution %d: %s", p.execution.ID, key)
+}
+
 // target finds the action that a request names, or makes that of its script.
 func (a *API) target(ctx context.Context, s submission) (execution.Submission, error) {
 	switch {
 	case s.Action != "" && s.Script != nil:
 		return execution.Submission{}, invalidField("body.script", "give action or script, not both")
+	case s.Script != nil && who(ctx).execution != nil:
+		return execution.Submission{}, attune.Errorf(attune.CodeDenied, "an execution can't start a script: put it into a pack, and list its action in may_start")
 	case s.Script != nil:
 		action, archive, err := pack.Script(s.Script.Name, []byte(s.Script.Content))
 		if err == nil {
@@ -192,6 +205,11 @@ func (a *API) target(ctx context.Context, s submission) (execution.Submission, e
 	}
 	if err := reach(ctx, ref.Pack()); err != nil {
 		return execution.Submission{}, err
+	}
+	if caller := who(ctx).execution; caller != nil {
+		if err := a.mayStart(ctx, caller, ref); err != nil {
+			return execution.Submission{}, err
+		}
 	}
 	stored, err := a.actions.Do(ctx, ref)
 	return execution.Submission{Action: stored.Action, ActionID: stored.ID}, err

@@ -19,8 +19,9 @@ type operation struct {
 		Name string
 		In   string // path query header
 	}
-	Role     attune.Role            `json:"x-attune-role"`
-	Security *[]map[string][]string // empty: it needs no token
+	Role      attune.Role            `json:"x-attune-role"`
+	Execution string                 `json:"x-attune-execution"`
+	Security  *[]map[string][]string // empty: it needs no token
 }
 
 // documented returns all operations of the document.

@@ -33,7 +33,7 @@ func (a *API) registerTokens(operations huma.API) {
 	huma.Register(operations, needs(huma.Operation{
 		OperationID: "get-caller", Method: http.MethodGet, Path: "/api/v1/caller", Tags: []string{tokenTag},
 		Summary: "Tell who calls, and what may be done",
-	}, within(attune.RoleViewer)), a.getCaller)
+	}, within(attune.RoleViewer).forExecutions(anyExecution())), a.getCaller)
 	huma.Register(operations, needs(huma.Operation{
 		OperationID: "list-audit-events", Method: http.MethodGet, Path: "/api/v1/audit", Tags: []string{tokenTag},
 		Summary: "Read the audit log, the newest first: who ran, cancelled, changed or revealed what",
@@ -123,15 +123,19 @@ func (a *API) revokeToken(ctx context.Context, in *tokenPath) (*struct{}, error)
 
 type callerAnswer struct {
 	Body struct {
-		Name  string      `json:"name" doc:"as the audit log has it"`
-		Role  attune.Role `json:"role"`
-		Packs []string    `json:"packs" doc:"all that can be reached; none is everything"`
+		Name      string      `json:"name" doc:"as the audit log has it"`
+		Role      attune.Role `json:"role" doc:"of an execution it is empty: it may what is its own"`
+		Packs     []string    `json:"packs" doc:"all that can be reached; none is everything"`
+		Execution *int64      `json:"execution" doc:"the one that calls with its own token; null for all others"`
 	}
 }
 
 func (a *API) getCaller(ctx context.Context, _ *struct{}) (*callerAnswer, error) {
 	caller, answer := who(ctx), &callerAnswer{}
 	answer.Body.Name, answer.Body.Role, answer.Body.Packs = caller.name, caller.role, append([]string{}, caller.packs...)
+	if caller.execution != nil {
+		answer.Body.Execution = &caller.execution.ID
+	}
 	return answer, nil
 }
 

@@ -28,6 +28,7 @@ func LogFile(stream attune.Stream) string { return string(stream) + ".log" }
 // Attempt is the directory of one attempt of one execution.
 type Attempt struct {
 	dir    string
+	held   string // see heldDir
 	number int
 }
 

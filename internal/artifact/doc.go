@@ -3,8 +3,9 @@
 //
 //	{dir}/{worker}/execution_{id}/stdout.log  stderr.log  result.json  trace.json  files/…
 //	{dir}/{worker}/execution_{id}/attempt_{n}/…                                    attempts after the first
+//	{dir}/{worker}/.held/{id}-{n}/…                        what was added and is not masked yet
 //
-// The worker creates, fills, collects and deletes them; the API lists, opens and follows them. Directories are 0700
+// The worker creates, fills, collects and deletes them; the API lists, opens and follows them, and adds files. Directories are 0700
 // and files 0600. Names that come from outside are opened through os.Root, so that neither "../"
 // nor a symbolic link that an action left leads out of its directory.
 //

@@ -60,7 +60,8 @@ func (s *Store) Attempt(executionID int64, attempt int) *Attempt {
 	if attempt > 1 {
 		dir = filepath.Join(dir, attemptPrefix+strconv.Itoa(attempt))
 	}
-	return &Attempt{dir: dir, number: max(1, attempt)}
+	number := max(1, attempt)
+	return &Attempt{dir: dir, held: filepath.Join(s.root, heldDir, fmt.Sprintf("%d-%d", executionID, number)), number: number}
 }
 
 // Exists tells whether the attempt has a directory here.

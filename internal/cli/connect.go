@@ -21,7 +21,7 @@ type connection struct {
 	parts   *daemon.Parts   // set if the calls stay in this process
 }
 
-// connect finds the server: the one named, else the one that was logged in to, else the one that the data directory names,
+// connect finds the server: the one named, else that of the action which this is part of, else the one that was logged in to, else the one that the data directory names,
 // else none, and the calls go to the handler in this process. With work, this process then is scheduler and worker, too.
 func (a *app) connect(ctx context.Context, work bool) (*connection, error) {
 	if a.flags.server != "" {
@@ -33,6 +33,9 @@ func (a *app) connect(ctx context.Context, work bool) (*connection, error) {
 			return nil, err
 		}
 		return &connection{Client: client.New(client.Config{BaseURL: a.flags.server, Token: token})}, nil
+	}
+	if c := a.asAction(); c != nil {
+		return &connection{Client: c}, nil
 	}
 	p, ok, err := a.profile()
 	if err != nil {
@@ -51,6 +54,15 @@ func (a *app) connect(ctx context.Context, work bool) (*connection, error) {
 		}, nil
 	}
 	return a.embed(ctx, cfg, work)
+}
+
+// asAction returns the client of the action that this command is part of; nil if it is of none, or something else is named.
+func (a *app) asAction() *client.Client {
+	address, token := a.getenv(client.EnvURL), a.getenv(client.EnvToken)
+	if address == "" || token == "" || a.flags.profile != "" || a.flags.dataDir != "" {
+		return nil
+	}
+	return client.New(client.Config{BaseURL: address, Token: token})
 }
 
 func (a *app) embed(ctx context.Context, cfg *config.Config, work bool) (*connection, error) {

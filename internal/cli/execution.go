@@ -62,7 +62,10 @@ func (a *app) executionShow() *cobra.Command {
 }
 
 func executionText(w io.Writer, e attune.Execution) error {
-	exit, failure, waiting := "", "", ""
+	exit, failure, waiting, parent := "", "", "", ""
+	if e.Parent != nil {
+		parent = strconv.FormatInt(*e.Parent, 10)
+	}
 	if e.ExitCode != nil {
 		exit = strconv.Itoa(*e.ExitCode)
 	}
@@ -73,7 +76,7 @@ func executionText(w io.Writer, e attune.Execution) error {
 		waiting = string(e.WaitingFor.Reason) + ": " + e.WaitingFor.Message
 	}
 	err := fields(w,
-		"id", strconv.FormatInt(e.ID, 10), "action", string(e.Action), "status", string(e.Status),
+		"id", strconv.FormatInt(e.ID, 10), "parent", parent, "action", string(e.Action), "status", string(e.Status),
 		"attempt", fmt.Sprintf("%d of %d", e.Attempt, e.MaxAttempts), "worker", deref(e.Worker),
 		"waiting for", waiting, "error", failure, "exit code", exit, "signal", deref(e.Signal),
 		"created", stamp(&e.CreatedAt), "started", stamp(e.StartedAt), "finished", stamp(e.FinishedAt),

@@ -51,6 +51,7 @@ changes; elsewhere, each change is a line, or with -o json an object.`,
 	set.StringVar(&l.action, "action", "", "only of this action")
 	set.StringVar(&l.Pack, "pack", "", "only of this pack")
 	set.StringVar(&l.Worker, "worker", "", "only on this worker")
+	set.Int64Var(&l.Parent, "parent", 0, "only what this execution has started")
 	set.StringVar(&l.since, "since", "", "only created then or later: 1h, 30m, or 2026-01-31T08:00:00Z")
 	set.StringVar(&l.until, "until", "", "only created before, written as --since")
 	set.StringVar(&l.Text, "text", "", "only with this in the action, the worker's name or the error's message, or with this id")

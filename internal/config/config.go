@@ -46,10 +46,15 @@ type MessageQueue struct {
 // Server says where the API listens, and how much it takes.
 type Server struct {
 	Listen      string
+	URL         string // how others reach it; "" if that is not said
 	TLSCertFile string // both or neither
 	TLSKeyFile  string
 	BehindProxy bool // which brings TLS, or is content without
 	MaxWaiting  int  // executions, before submissions are refused; 0 for any number
+	RateLimit   int  // requests a second with one token; 0 for any number
+
+	Origins            []string // of pages elsewhere that may call the API
+	AuditRetentionDays int      // 0 keeps the audit log
 }
 
 // Worker says what a worker calls itself and how it works.

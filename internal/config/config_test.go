@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -73,11 +74,13 @@ func TestContractExampleIsTheDefault(t *testing.T) {
 }
 
 func equal(a, b any) bool {
-	am, ok := a.(map[string]string)
-	if !ok {
-		return a == b
+	switch a := a.(type) {
+	case map[string]string:
+		return len(a) == len(b.(map[string]string))
+	case []string:
+		return slices.Equal(a, b.([]string))
 	}
-	return len(am) == len(b.(map[string]string))
+	return a == b
 }
 
 func TestFileThenEnvironment(t *testing.T) {
@@ -99,40 +102,70 @@ func TestFileThenEnvironment(t *testing.T) {
 	}
 }
 
+func TestListsAreListsOrSeparatedByCommas(t *testing.T) {
+	t.Parallel()
+	want := []string{"https://a.example", "http://b.example:8080"}
+	fromFile, err := load(t, "server:\n  cors_origins:\n  - https://a.example\n  - http://b.example:8080\n")
+	if err != nil || !slices.Equal(fromFile.Server.Origins, want) {
+		t.Errorf("%q %v", fromFile.Server.Origins, err)
+	}
+	fromEnvironment, err := load(t, "", "ATTUNE__SERVER__CORS_ORIGINS=https://a.example, http://b.example:8080")
+	if err != nil || !slices.Equal(fromEnvironment.Server.Origins, want) {
+		t.Errorf("%q %v", fromEnvironment.Server.Origins, err)
+	}
+	var shown strings.Builder
+	if err := fromFile.Write(&shown); err != nil || !strings.Contains(shown.String(), "cors_origins: ['https://a.example', 'http://b.example:8080']") {
+		t.Errorf("%s %v", shown.String(), err)
+	}
+}
+
 func TestFaultsNamePlaceAndWhatIsRight(t *testing.T) {
 	t.Parallel()
 	for file, want := range map[string][]string{
-		"wroker: {name: x}\n":                             {"attune.yaml:1:10", "wroker.name", "did you mean worker.name?"},
-		"worker:\n  max_concurent_tasks: 3\n":             {"attune.yaml:2:3", "did you mean worker.max_concurrent_tasks?"},
-		"worker:\n  max_concurrent_tasks: many\n":         {"attune.yaml:2:25", `"many" is not a whole number from 1`},
-		"worker: {max_concurrent_tasks: 0}\n":             {"whole number from 1"},
-		"worker: {max_concurrent_tasks: [1]}\n":           {"must be one value"},
-		"worker: {port: 9000}\n":                          {"worker.port: not supported in this version"},
-		"worker: {secrets_delivery: mail}\n":              {"env, file"},
-		"database: {url: \"postgres://u:hunter2@h/d\"}\n": {"so message_queue.url must be amqp://"},
-		"message_queue: {url: \"amqp://h\"}\n":            {"so database.url must be postgres://"},
-		"server: {listen: \"0.0.0.0:7080\"}\n":            {"tokens and secrets would go there in clear"},
-		"server: {listen: nonsense}\n":                    {"is not an address"},
-		"worker: {name: Web}\n":                           {"not a worker name"},
-		"worker: {worker_type: remote}\n":                 {"not supported in this version"},
-		"worker: {labels: [a]}\n":                         {"attune.yaml:1:18", "must be a mapping, like {zone: eu"},
-		"worker: {labels: {\"\": x}}\n":                   {"a label without a name"},
-		"foo: 1\n":                                        {"attune.yaml:1:1", "foo: there is no such section: write one of"},
-		"wroker:\n":                                       {"there is no such section: did you mean worker?"},
-		"listen: 127.0.0.1:1\n":                           {"did you mean the key listen in server?"},
-		"log: {level: &l debug, format: *l}\n":            {"attune.yaml:1:14", "auto, text, json"},
-		"database: {url: \"sqlite::memory:\"}\n":          {"write sqlite:PATH, a file's path"},
-		"database: {url: \"sqlite:a.db?mode=ro\"}\n":      {"write sqlite:PATH, a file's path"},
-		"worker: {trace: maybe}\n":                        {"neither true nor false"},
-		"worker: {kill_grace: soon}\n":                    {"not a duration"},
-		"worker: {max_output_bytes: 3}\n":                 {"out of bounds"},
-		"worker: {path: bin}\n":                           {"absolute"},
-		"worker: 3\n":                                     {"section worker must hold keys"},
-		"[1, 2]\n":                                        {"the file must hold keys"},
-		"worker: {name: a, name: b}\n":                    {"stands here twice"},
-		"worker: {name: a\n":                              {"not YAML"},
-		"log: {level: info}\n---\nlog: {level: warn}\n":   {"more than one document"},
-		"log: {level: loud}\n":                            {"debug, info, warn, error"},
+		"wroker: {name: x}\n":                               {"attune.yaml:1:10", "wroker.name", "did you mean worker.name?"},
+		"worker:\n  max_concurent_tasks: 3\n":               {"attune.yaml:2:3", "did you mean worker.max_concurrent_tasks?"},
+		"worker:\n  max_concurrent_tasks: many\n":           {"attune.yaml:2:25", `"many" is not a whole number from 1`},
+		"worker: {max_concurrent_tasks: 0}\n":               {"whole number from 1"},
+		"worker: {max_concurrent_tasks: [1]}\n":             {"must be one value"},
+		"worker: {port: 9000}\n":                            {"worker.port: not supported in this version"},
+		"worker: {secrets_delivery: mail}\n":                {"env, file"},
+		"database: {url: \"postgres://u:hunter2@h/d\"}\n":   {"so message_queue.url must be amqp://"},
+		"message_queue: {url: \"amqp://h\"}\n":              {"so database.url must be postgres://"},
+		"server: {listen: \"0.0.0.0:7080\"}\n":              {"tokens and secrets would go there in clear"},
+		"server: {listen: nonsense}\n":                      {"is not an address"},
+		"server: {url: \"attune.example:7080\"}\n":          {"server.url", "write https://attune.example:7080"},
+		"server: {url: \"https://u:hunter2@h\"}\n":          {"leave out users", "write https://h"},
+		"server: {url: \"ftp://h\"}\n":                      {"not the address of a server"},
+		"server: {url: \"https://h/?x=1\"}\n":               {"leave out users"},
+		"server: {cors_origins: [\"*\"]}\n":                 {"attune.yaml:1:24", "would let every page"},
+		"server: {cors_origins: [https://A.example]}\n":     {"is not an origin", "in lower case"},
+		"server: {cors_origins: [https://a.example/]}\n":    {"nothing after it"},
+		"server: {cors_origins: [\"null\"]}\n":              {"is not an origin"},
+		"server: {cors_origins: [https://a.example:443]}\n": {"leave out the port"},
+		"server: {cors_origins: {a: b}}\n":                  {"must be a list"},
+		"server: {cors_origins: [[a]]}\n":                   {"must be a list of texts"},
+		"server: {rate_limit: -1}\n":                        {"whole number from 0"},
+		"server: {audit_retention_days: x}\n":               {"whole number from 0"},
+		"worker: {name: Web}\n":                             {"not a worker name"},
+		"worker: {worker_type: remote}\n":                   {"not supported in this version"},
+		"worker: {labels: [a]}\n":                           {"attune.yaml:1:18", "must be a mapping, like {zone: eu"},
+		"worker: {labels: {\"\": x}}\n":                     {"a label without a name"},
+		"foo: 1\n":                                          {"attune.yaml:1:1", "foo: there is no such section: write one of"},
+		"wroker:\n":                                         {"there is no such section: did you mean worker?"},
+		"listen: 127.0.0.1:1\n":                             {"did you mean the key listen in server?"},
+		"log: {level: &l debug, format: *l}\n":              {"attune.yaml:1:14", "auto, text, json"},
+		"database: {url: \"sqlite::memory:\"}\n":            {"write sqlite:PATH, a file's path"},
+		"database: {url: \"sqlite:a.db?mode=ro\"}\n":        {"write sqlite:PATH, a file's path"},
+		"worker: {trace: maybe}\n":                          {"neither true nor false"},
+		"worker: {kill_grace: soon}\n":                      {"not a duration"},
+		"worker: {max_output_bytes: 3}\n":                   {"out of bounds"},
+		"worker: {path: bin}\n":                             {"absolute"},
+		"worker: 3\n":                                       {"section worker must hold keys"},
+		"[1, 2]\n":                                          {"the file must hold keys"},
+		"worker: {name: a, name: b}\n":                      {"stands here twice"},
+		"worker: {name: a\n":                                {"not YAML"},
+		"log: {level: info}\n---\nlog: {level: warn}\n":     {"more than one document"},
+		"log: {level: loud}\n":                              {"debug, info, warn, error"},
 	} {
 		_, err := load(t, file)
 		if attune.ErrorCode(err) != attune.CodeInvalid {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -23,6 +24,7 @@ type key struct {
 	set     func(c *Config, text string) error
 	show    func(c *Config) any
 	special func(c *Config, v value) error // for values that are no scalar
+	listed  bool                           // special takes a list, and not a mapping
 }
 
 // keys are all settings, in the order of the contract.
@@ -33,10 +35,14 @@ func keys() []key {
 		address("message_queue.url", "inproc:", func(c *Config) *string { return &c.MessageQueue.URL }, queueURL),
 		text("message_queue.exchange", defaultExchange, func(c *Config) *string { return &c.MessageQueue.Exchange }, exchange),
 		text("server.listen", "127.0.0.1:7080", func(c *Config) *string { return &c.Server.Listen }, listenAddress),
+		text("server.url", "", func(c *Config) *string { return &c.Server.URL }, serverURL),
 		text("server.tls_cert_file", "", func(c *Config) *string { return &c.Server.TLSCertFile }, nil),
 		text("server.tls_key_file", "", func(c *Config) *string { return &c.Server.TLSKeyFile }, nil),
 		flag("server.behind_proxy", "false", func(c *Config) *bool { return &c.Server.BehindProxy }),
 		number("server.max_waiting", "10000", 0, 10_000_000, func(c *Config) *int { return &c.Server.MaxWaiting }),
+		number("server.rate_limit", "2000", 0, 1_000_000, func(c *Config) *int { return &c.Server.RateLimit }),
+		list("server.cors_origins", "https://dashboard.example", func(c *Config) *[]string { return &c.Server.Origins }, origin),
+		number("server.audit_retention_days", "365", 0, 36500, func(c *Config) *int { return &c.Server.AuditRetentionDays }),
 		text("worker.name", "", func(c *Config) *string { return &c.Worker.Name }, attune.CheckWorkerName),
 		text("worker.worker_type", attune.WorkerTypeLocal, func(c *Config) *string { return &c.Worker.Type }, workerType),
 		text("worker.runtime_id", "", func(c *Config) *string { return &c.Worker.RuntimeID }, oneOf(attune.RuntimePython, attune.RuntimeShell)),
@@ -235,6 +241,33 @@ func listenAddress(text string) error {
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
 		return fmt.Errorf("%q has no port from 0 to 65535", text)
+	}
+	return nil
+}
+
+// serverURL is an address that every action is told: no password may be in it.
+func serverURL(text string) error {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return fmt.Errorf("not the address of a server: write https://attune.example:7080")
+	}
+	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return fmt.Errorf("leave out users, passwords, and what follows ? or #: write %s", (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String())
+	}
+	return nil
+}
+
+// origin is exactly what a browser sends of a page's: anything else would never fit.
+func origin(text string) error {
+	if strings.Contains(text, "*") {
+		return fmt.Errorf("%q would let every page that anybody opens use the API with a token that it gets hold of: write each origin, like https://dashboard.example", text)
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || text != strings.ToLower(u.Scheme+"://"+u.Host) {
+		return fmt.Errorf("%q is not an origin: write https://dashboard.example, in lower case, with a port if it has one, and nothing after it", text)
+	}
+	if port := u.Port(); port == "443" && u.Scheme == "https" || port == "80" && u.Scheme == "http" {
+		return fmt.Errorf("%q: leave out the port, as browsers do: write %s://%s", text, u.Scheme, u.Hostname())
 	}
 	return nil
 }

@@ -112,3 +112,39 @@ func mapping(name, deflt, example string, assign func(*Config, map[string]string
 		},
 	}
 }
+
+// list is a setting of several texts, in the file a list, in a variable separated by commas.
+func list(name, example string, at func(*Config) *[]string, check func(string) error) key {
+	assign := func(c *Config, all []string) error {
+		for _, one := range all {
+			if err := check(one); err != nil {
+				return err
+			}
+		}
+		*at(c) = all
+		return nil
+	}
+	return key{
+		name: name, listed: true, show: func(c *Config) any { return append([]string{}, *at(c)...) },
+		set: func(c *Config, text string) error {
+			var all []string
+			for one := range strings.SplitSeq(text, ",") {
+				if one = strings.TrimSpace(one); one != "" {
+					all = append(all, one)
+				}
+			}
+			return assign(c, all)
+		},
+		special: func(c *Config, v value) error {
+			var all []string
+			for _, node := range v.node.Content {
+				text, err := valueOf(node, v.file).scalar()
+				if err != nil {
+					return fmt.Errorf("must be a list of texts, like [%s]", example)
+				}
+				all = append(all, text)
+			}
+			return assign(c, all)
+		},
+	}
+}

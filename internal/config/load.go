@@ -104,11 +104,18 @@ func (c *Config) applyValue(name string, entry pair, faults *faults) {
 		return
 	}
 	set := func() error {
-		if entry.value.node.Kind == yaml.MappingNode && k.special != nil {
+		form := yaml.MappingNode
+		if k.listed {
+			form = yaml.SequenceNode
+		}
+		if entry.value.node.Kind == form && k.special != nil {
 			return k.special(c, entry.value)
 		}
 		text, err := entry.value.scalar()
-		if err != nil && k.special != nil {
+		switch {
+		case err != nil && k.listed:
+			return fmt.Errorf("must be a list, like [a, b], not a mapping")
+		case err != nil && k.special != nil:
 			return fmt.Errorf("must be a mapping, like {zone: eu, disk: ssd}, not a list")
 		}
 		if err != nil {

@@ -40,7 +40,7 @@ func (c *Config) Write(w io.Writer) error {
 			return fmt.Errorf("show %s: %w", s.Key, err)
 		}
 		line := strings.TrimRight(string(shown), "\n")
-		if strings.Contains(line, "\n") || strings.HasSuffix(line, ":") || isMap(s.Value) {
+		if strings.Contains(line, "\n") || strings.HasSuffix(line, ":") || isNested(s.Value) {
 			line = flow(s.Value)
 		}
 		fmt.Fprintf(&text, "  %s: %s  # %s\n", name, line, s.Origin)
@@ -49,12 +49,15 @@ func (c *Config) Write(w io.Writer) error {
 	return err
 }
 
-func isMap(v any) bool {
-	_, ok := v.(map[string]string)
-	return ok
+func isNested(v any) bool {
+	switch v.(type) {
+	case map[string]string, []string:
+		return true
+	}
+	return false
 }
 
-// flow writes a mapping on one line.
+// flow writes a mapping or a list on one line.
 func flow(v any) string {
 	node := &yaml.Node{}
 	if err := node.Encode(v); err != nil {

@@ -152,12 +152,16 @@ func (p *Parts) carry(ctx context.Context) error {
 	return p.remote.Run(ctx)
 }
 
+// guessLimit is how many tokens that are not known may come from an address in a second.
+const guessLimit = 10
+
 // API returns the operations. Every submission is pinned to the worker that pin names, if there is one; with a token,
 // requests must bear it.
 func (p *Parts) API(token string, pin func() int64) *api.API {
 	cfg := api.Config{
 		Store: p.store, Executions: p.executions, Broker: p.broker, Token: token, Pin: pin, Version: p.version, Logger: p.log,
 		Artifacts: p.artifactsOf, Keys: p.keys, RenewKeys: !p.cfg.Production(), Live: p.mirror,
+		RateLimit: p.cfg.Server.RateLimit, GuessLimit: guessLimit, BehindProxy: p.cfg.Server.BehindProxy, Origins: p.cfg.Server.Origins,
 	}
 	if pin == nil { // what is pinned waits in no line but its own command's
 		cfg.MaxWaiting = p.cfg.Server.MaxWaiting
@@ -179,8 +183,9 @@ func (p *Parts) artifactsOf(workerName string) (*artifact.Store, error) {
 	return artifact.New(p.cfg.Artifacts.Dir, workerName)
 }
 
-// worker builds the worker of this process. progress, if there is one, is called as its loop turns.
-func (p *Parts) worker(name string, exclusive bool, progress func()) (*worker.Worker, error) {
+// worker builds the worker of this process, whose actions reach the API at url, if that is not "". progress, if there is
+// one, is called as its loop turns.
+func (p *Parts) worker(name string, exclusive bool, url string, progress func()) (*worker.Worker, error) {
 	home := worker.HomeOf(p.cfg.DataDir, name)
 	deps, err := p.workerDeps(name, home)
 	if err != nil {
@@ -208,7 +213,7 @@ func (p *Parts) worker(name string, exclusive bool, progress func()) (*worker.Wo
 		Heartbeat: settings.HeartbeatInterval, Home: home, Path: settings.Path, Trace: settings.Trace,
 		Retention: p.retention(), MinFree: settings.MinFree, Progress: progress, SecretsInFiles: settings.SecretsDelivery == config.DeliverFile,
 	}
-	cfg.Leased = p.remote != nil
+	cfg.Leased, cfg.APIURL = p.remote != nil, url
 	own := worker.New(cfg, deps)
 	p.own.Store(own)
 	return own, nil
@@ -242,9 +247,11 @@ func (p *Parts) workerDeps(name string, home worker.Home) (worker.Deps, error) {
 	}, nil
 }
 
-func (p *Parts) retention() time.Duration {
-	return time.Duration(p.cfg.Artifacts.RetentionDays) * 24 * time.Hour
-}
+func (p *Parts) retention() time.Duration { return days(p.cfg.Artifacts.RetentionDays) }
+
+func (p *Parts) auditRetention() time.Duration { return days(p.cfg.Server.AuditRetentionDays) }
+
+func days(n int) time.Duration { return time.Duration(n) * 24 * time.Hour }
 
 // embeddedScheduler builds the scheduler of an embedded process. It gives work to own alone, which is all that an
 // in-process broker reaches, and buries the workers of other processes on this data directory by their locks. retain is
@@ -255,7 +262,7 @@ func (p *Parts) embeddedScheduler(own *worker.Worker, retain time.Duration, prog
 	}
 	return scheduler.New(scheduler.Config{
 		Store: p.store, Broker: p.broker, Executions: p.executions, Logger: p.log,
-		Retention: p.retention(), RetainInterval: retain, Progress: progress,
+		Retention: p.retention(), AuditRetention: p.auditRetention(), RetainInterval: retain, Progress: progress,
 		Reach: func() []int64 { return []int64{own.ID()} },
 		Bury:  undertaker.Bury,
 	})
@@ -264,6 +271,7 @@ func (p *Parts) embeddedScheduler(own *worker.Worker, retain time.Duration, prog
 // scheduler builds the scheduler of a server: it reaches every worker, and judges them by their leases.
 func (p *Parts) scheduler(progress func()) *scheduler.Scheduler {
 	return scheduler.New(scheduler.Config{
-		Store: p.store, Broker: p.broker, Executions: p.executions, Logger: p.log, Retention: p.retention(), Progress: progress,
+		Store: p.store, Broker: p.broker, Executions: p.executions, Logger: p.log,
+		Retention: p.retention(), AuditRetention: p.auditRetention(), Progress: progress,
 	})
 }

@@ -51,7 +51,7 @@ func (p *Parts) Server(ctx context.Context, ready func(Server)) error {
 // Worker runs a worker on PostgreSQL and RabbitMQ until ctx ends or it was drained. It calls ready when it is
 // registered. When hurry is closed, what runs is no longer waited for.
 func (p *Parts) Worker(ctx context.Context, hurry <-chan struct{}, ready func(id int64)) error {
-	own, err := p.worker(p.cfg.Worker.Name, false, newWatchdog(p.log).watch("worker"))
+	own, err := p.worker(p.cfg.Worker.Name, false, p.cfg.Server.URL, newWatchdog(p.log).watch("worker"))
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ var errCommandEnded = errors.New("the command has ended")
 
 // Session starts a scheduler and a worker of the command's own. Close ends them.
 func (p *Parts) Session(ctx context.Context) (*Session, error) {
-	own, err := p.worker(sessionWorkerName(p.cfg), true, nil)
+	own, err := p.worker(sessionWorkerName(p.cfg), true, "", nil)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,14 +33,14 @@ func (p *Parts) Up(ctx context.Context, hurry <-chan struct{}, ready func(Server
 	if err != nil {
 		return fmt.Errorf("token: %w", err)
 	}
-	dog := newWatchdog(p.log)
-	own, err := p.worker(p.cfg.Worker.Name, false, dog.watch("worker"))
-	if err != nil {
-		return err
-	}
 	listener, server, err := p.listen(ctx)
 	if err != nil {
 		return err
+	}
+	dog := newWatchdog(p.log)
+	own, err := p.worker(p.cfg.Worker.Name, false, cmp.Or(p.cfg.Server.URL, server.URL), dog.watch("worker"))
+	if err != nil {
+		return errors.Join(err, listener.Close())
 	}
 	operations := p.API(token, nil)
 	group, ctx := errgroup.WithContext(ctx)

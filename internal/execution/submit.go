@@ -24,13 +24,22 @@ type Submission struct {
 	Pin            int64           // the only worker that may take it; 0 for any
 	Trace          bool
 	IdempotencyKey string
-	RequestDigest  string // of the whole request, to tell a repetition from a reuse of the key
-	By             string // who asks, for the audit log; "" is nobody to note
+	RequestDigest  string              // of the whole request, to tell a repetition from a reuse of the key
+	Parent         *store.ExecutionRow // the execution that asks; nil for none
+	By             string              // who asks, for the audit log; "" is nobody to note
 }
+
+// MaxDepth bounds how many executions are above one that another has started: an action that starts itself comes to an
+// end.
+const MaxDepth = 10
 
 // Submit stores an execution and announces it. When its idempotency key was used by the same request before, it
 // returns that execution and false.
 func (s *Service) Submit(ctx context.Context, sub Submission) (row store.ExecutionRow, created bool, err error) {
+	if sub.Parent != nil && sub.Parent.Depth >= MaxDepth {
+		return row, false, attune.Errorf(attune.CodeConflict, "execution %d is nested %d deep, which is the most: it can't start %s",
+			sub.Parent.ID, MaxDepth, sub.Action.Ref)
+	}
 	done, err := s.submissions.Do(ctx, sub)
 	if err != nil {
 		return done.row, false, err
@@ -106,11 +115,15 @@ func storeScript(ctx context.Context, q *store.Queries, sub Submission) (int64, 
 
 func newRow(sub Submission) store.NewExecution {
 	class := Class{Runtime: sub.Action.Runtime, Selector: sub.Action.WorkerSelector, Pin: sub.Pin}
-	return store.NewExecution{
+	row := store.NewExecution{
 		ActionID: sub.ActionID, Action: sub.Action.Ref, MaxAttempts: sub.Action.Retry.Attempts(), Class: class.String(),
 		IdempotencyKey: sub.IdempotencyKey, RequestDigest: sub.RequestDigest, Timeout: sub.Timeout, Trace: sub.Trace,
 		Parameters: orEmpty(sub.Parameters), Secrets: sub.Secrets, Env: orEmpty(sub.Env), Context: orEmpty(sub.Context),
 	}
+	if sub.Parent != nil {
+		row.Parent, row.Depth = sub.Parent.ID, sub.Parent.Depth+1
+	}
+	return row
 }
 
 func orEmpty(object json.RawMessage) json.RawMessage {

@@ -37,3 +37,13 @@ func (v versions) get(ctx context.Context, q *store.Queries, id int64) (attune.A
 	v.kept.Add(id, stored.Action)
 	return stored.Action, nil
 }
+
+// ActionOf returns the version of the action that an execution was submitted with; it must not be changed.
+func (s *Service) ActionOf(ctx context.Context, row store.ExecutionRow) (attune.Action, error) {
+	return s.versions.get(ctx, s.store.Read(), row.ActionID)
+}
+
+// GivenSecrets tells whether the attempts of an execution of an action are given keys or secret parameters.
+func GivenSecrets(row store.ExecutionRow, a attune.Action) bool {
+	return row.Secrets != nil || len(a.Secrets) > 0
+}

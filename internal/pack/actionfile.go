@@ -37,6 +37,7 @@ func actionKeys() []key[*actionFile] {
 		{name: "retry", read: func(a *actionFile, f field) { a.action.Retry = f.value.retry() }},
 		{name: "worker_selector", read: func(a *actionFile, f field) { a.action.WorkerSelector = f.value.selector() }},
 		{name: "secrets", read: func(a *actionFile, f field) { a.action.Secrets = f.value.secrets() }},
+		{name: "may_start", read: func(a *actionFile, f field) { a.action.MayStart = f.value.startable() }},
 		{name: "resources", read: func(a *actionFile, f field) { a.action.Limits = f.value.limits() }},
 		{name: "isolation", read: func(a *actionFile, f field) {
 			f.value.oneOf((*string)(&a.action.Isolation), string(attune.IsolationProcess), string(attune.IsolationUser), string(attune.IsolationSandbox))

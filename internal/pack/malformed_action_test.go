@@ -33,6 +33,17 @@ func malformedActionKeys() []malformed {
 		{"secrets: [a, 3]\n", ":3:14", "got an integer, want a string"},
 		{"secrets: [key, Key]\n", ":3:16", "both be SECRET_KEY"},
 		{"secrets: [" + strings.Join(manyNames(101), ", ") + "]\n", ":3:10", "at most 100"},
+		{"may_start: web.deploy\n", ":3:12", "got a string, want a list"},
+		{"may_start: [web.deploy, 3]\n", ":3:25", "got an integer, want a string"},
+		{"may_start: [web.*, Web.Deploy]\n", ":3:20", "write pack.action in lower case"},
+		{"may_start: [web]\n", ":3:13", "not an action ref"},
+		{"may_start: [We.*]\n", ":3:13", "not a pack ref"},
+		{"may_start: [web.dep*]\n", ":3:13", "not an action ref"},
+		{"may_start: ['*']\n", ":3:13", "or pack.* for all of a pack"},
+		{"may_start: [web.a, web.a]\n", ":3:20", "given twice"},
+		{"may_start: [adhoc.a]\n", ":3:13", "scripts in no pack"},
+		{"may_start: [" + strings.Join(prefixed("web.a", 101), ", ") + "]\n", ":3:12", "at most 100"},
+		{"may_strt: [web.a]\n", ":3:1", `did you mean "may_start"?`},
 		{"resources: {memory: 256Mo}\n", ":3:21", "\"256Mo\" is not a size: write 512KiB, 256MiB, 1GiB or a number of bytes"},
 		{"resources: {memory: 4KiB}\n", ":3:21", "memory: want 1048576 to"},
 		{"resources: {cpus: 0}\n", ":3:19", "cpus: want 0.01 to"},
@@ -214,4 +225,11 @@ func manyNames(n int) []string {
 		names[i] = "k" + strconv.Itoa(i)
 	}
 	return names
+}
+
+func prefixed(prefix string, n int) (all []string) {
+	for i := range n {
+		all = append(all, prefix+strconv.Itoa(i))
+	}
+	return all
 }

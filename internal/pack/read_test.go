@@ -47,6 +47,7 @@ env: {TZ: UTC, PORT: 8080, ON: yes}
 retry: {max_attempts: 3, delay: 2, backoff: linear, max_delay: 1m, on: [failed, abandoned]}
 worker_selector: {zone: eu, disk/ssd: true}
 secrets: [api_key, Password]
+may_start: [web.deploy, p.*]
 `))
 	want := attune.Action{
 		Ref: "p.a", Label: "An action", Description: "Does it", Runtime: attune.RuntimePython,
@@ -59,7 +60,7 @@ secrets: [api_key, Password]
 			`{"properties":{"greeting":{"type":"string"}},"required":["greeting"],"type":"object"}`),
 		TimeoutSeconds: 1.5, Delivery: attune.DeliverFile, Format: attune.FormatYAML, OutputFormat: attune.OutputJSONL,
 		Env:     map[string]string{"TZ": "UTC", "PORT": "8080", "ON": "yes"},
-		Secrets: []string{"api_key", "Password"},
+		Secrets: []string{"api_key", "Password"}, MayStart: []string{"web.deploy", "p.*"},
 		Retry: attune.Retry{MaxAttempts: 3, Delay: 2 * time.Second, Backoff: attune.BackoffLinear, MaxDelay: time.Minute,
 			On: []attune.Status{attune.StatusFailed, attune.StatusAbandoned}},
 		WorkerSelector: map[string]string{"zone": "eu", "disk/ssd": "true"},

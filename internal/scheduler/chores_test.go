@@ -2,6 +2,8 @@ package scheduler_test
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -319,6 +321,43 @@ func TestCancelingIsPublishedAgainToItsWorker(t *testing.T) {
 		requests := y.control(fence.WorkerID)
 		if got := next(t, requests); got.ExecutionID != fence.ExecutionID {
 			t.Errorf("%+v", got)
+		}
+	})
+}
+
+func TestAuditLogIsKeptForSoLong(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		y := newYard(t, db)
+		const many = 600 // more than a batch
+		storetest.Write(t, y.store, func(ctx context.Context, q *store.Queries) error {
+			for i := range many {
+				event := attune.AuditEvent{Actor: "a test", Event: "happened", Subject: fmt.Sprint(i)}
+				if err := q.Audit(ctx, event); err != nil {
+					return err
+				}
+				if i > 0 { // the first one was noted by a clock that was wrong
+					if err := q.AgeAudit(ctx, int64(i+1), 7200); err != nil {
+						return err
+					}
+				}
+			}
+			return q.Audit(ctx, attune.AuditEvent{Actor: "a test", Event: "happened", Subject: "young"})
+		})
+		left := func() (subjects []string) {
+			events, err := y.store.Read().Audited(context.Background(), 0, 1000)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range events {
+				subjects = append(subjects, e.Subject)
+			}
+			return subjects
+		}
+		y.start(func(c *scheduler.Config) { c.AuditRetention = time.Hour })
+		storetest.Eventually(t, func() bool { return len(left()) <= 2 })
+		if got := left(); !slices.Equal(got, []string{"young", "0"}) {
+			t.Errorf("%q is left", got)
 		}
 	})
 }

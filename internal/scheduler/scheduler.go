@@ -39,6 +39,7 @@ type Config struct {
 	RescueInterval time.Duration // 2 s
 	RetainInterval time.Duration // 1 h; below 0 leaves that chore to others
 	Retention      time.Duration // of artifact rows; 0 keeps them
+	AuditRetention time.Duration // of the audit log; 0 keeps it
 }
 
 // firstTime bounds how long a process that is to end goes on with the first time of a chore.

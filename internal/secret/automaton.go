@@ -24,8 +24,14 @@ type reach struct{ from, to int32 }
 
 func newAutomaton(patterns [][]byte) *automaton {
 	slices.SortFunc(patterns, bytes.Compare)
-	a := &automaton{}
-	through := a.grown(nil, 0, 0, reach{0, int32(len(patterns))})
+	most := 1
+	for _, p := range patterns {
+		most += len(p)
+	}
+	a := &automaton{
+		label: make([]byte, 0, most), child: make([]int32, 0, most+1), depth: make([]int32, 0, most), found: make([]int32, 0, most),
+	}
+	through := a.grown(make([]reach, 0, most), 0, 0, reach{0, int32(len(patterns))})
 	for s := 0; s < len(through); s++ {
 		a.child = append(a.child, int32(len(through)))
 		through = a.grow(s, patterns, through)

@@ -24,3 +24,9 @@ func (q *Queries) AgeArtifacts(ctx context.Context, executionID, seconds int64) 
 	_, err := q.exec(ctx, `UPDATE artifact SET created_at = created_at - $2 WHERE execution_id = $1`, executionID, seconds*1e6)
 	return wrap(err, "age the artifacts of execution %d", executionID)
 }
+
+// AgeAudit makes an event of the audit log older.
+func (q *Queries) AgeAudit(ctx context.Context, id, seconds int64) error {
+	_, err := q.exec(ctx, `UPDATE audit SET at = at - $2 WHERE id = $1`, id, seconds*1e6)
+	return wrap(err, "age event %d", id)
+}

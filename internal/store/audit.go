@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"math"
+	"time"
 
 	"github.com/attune-automation/attune"
 )
@@ -21,6 +22,14 @@ func (q *Queries) Audit(ctx context.Context, events ...attune.AuditEvent) error 
 	_, err := q.exec(ctx, `WITH noted (actor, event, subject) AS (`+list+`)
 		INSERT INTO audit (at, actor, event, subject) SELECT {now}, actor, event, subject FROM noted WHERE actor IS NOT NULL`, args...)
 	return wrap(err, "note in the audit log: %s", events[0].Event)
+}
+
+// ExpireAudit removes those of the first so many events that are older than age. Events come in the order of their times, but
+// for a clock that was set: an index of these would cost every execution more than that is worth.
+func (q *Queries) ExpireAudit(ctx context.Context, age time.Duration, first int) (int64, error) {
+	n, err := q.exec(ctx, `DELETE FROM audit WHERE id IN (
+		SELECT id FROM (SELECT id, at FROM audit ORDER BY id LIMIT $2) AS oldest WHERE at < {now} - $1)`, age.Microseconds(), first)
+	return n, wrap(err, "expire the audit log")
 }
 
 // Audited returns the newest events below an id, or of all if that is 0, newest first.

@@ -27,6 +27,8 @@ type NewExecution struct {
 	Secrets        []byte          // the values of the secret ones, encrypted; nil if there is none
 	Env            json.RawMessage
 	Context        json.RawMessage
+	Parent         int64 // the execution that starts it; 0 for none
+	Depth          int   // how many executions are above it
 }
 
 // InsertExecutions stores requested executions, and returns their rows in the same order. Where an idempotency key was
@@ -37,10 +39,11 @@ func (q *Queries) InsertExecutions(ctx context.Context, asked []NewExecution) ([
 		rows[i] = []any{
 			e.ActionID, string(e.Action), e.MaxAttempts, e.Class, keyOf(e.Class), e.IdempotencyKey, e.RequestDigest,
 			e.Timeout.Microseconds(), e.Trace, []byte(e.Parameters), nullBytes(e.Secrets), []byte(e.Env), []byte(e.Context),
+			sql.NullInt64{Int64: e.Parent, Valid: e.Parent != 0}, e.Depth,
 		}
 	}
 	list, args := valuesList(nil, rows, "BIGINT", "TEXT", "INTEGER", "TEXT", "TEXT", "TEXT", "TEXT",
-		"BIGINT", "BOOLEAN", "{bytes}", "{bytes}", "{bytes}", "{bytes}")
+		"BIGINT", "BOOLEAN", "{bytes}", "{bytes}", "{bytes}", "{bytes}", "BIGINT", "INTEGER")
 	made := make([]ExecutionRow, len(asked))
 	err := each(ctx, q, func(row scanner) error {
 		var key sql.NullString
@@ -58,12 +61,12 @@ func (q *Queries) InsertExecutions(ctx context.Context, asked []NewExecution) ([
 		return attune.Errorf(attune.CodeInternal, "the database has stored execution %d, which is not as it was to be", r.ID)
 	}, `
 		WITH asked (action_id, action_ref, max_attempts, class, class_key, idempotency_key, request_digest, timeout_us, trace,
-			parameters, secrets, env, context) AS (`+list+`)
+			parameters, secrets, env, context, parent_id, depth) AS (`+list+`)
 		INSERT INTO execution (action_id, action_ref, status, attempt, max_attempts, class, class_key,
 			idempotency_key, request_digest, timeout_us, trace, not_before, published_at, created_at,
-			parameters, secrets, env, context)
+			parameters, secrets, env, context, parent_id, depth)
 		SELECT action_id, action_ref, 'requested', 1, max_attempts, class, class_key, NULLIF(idempotency_key, ''),
-			request_digest, timeout_us, trace, {now}, {now}, {now}, parameters, secrets, env, context
+			request_digest, timeout_us, trace, {now}, {now}, {now}, parameters, secrets, env, context, parent_id, depth
 		FROM asked WHERE action_id IS NOT NULL
 		ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
 		RETURNING `+executionColumns+`, idempotency_key`, args...)
@@ -75,7 +78,7 @@ func (q *Queries) InsertExecutions(ctx context.Context, asked []NewExecution) ([
 func (e NewExecution) became(r ExecutionRow, key string) bool {
 	return r.ActionID == e.ActionID && r.Class == e.Class && r.Timeout == e.Timeout.Truncate(time.Microsecond) && r.Trace == e.Trace &&
 		key == e.IdempotencyKey && bytes.Equal(r.Parameters, e.Parameters) && bytes.Equal(r.Secrets, e.Secrets) &&
-		bytes.Equal(r.Env, e.Env) && bytes.Equal(r.Context, e.Context)
+		bytes.Equal(r.Env, e.Env) && bytes.Equal(r.Context, e.Context) && r.startedBy() == e.Parent
 }
 
 // ByIdempotencyKey returns the id and the request's digest of the execution that was submitted with key, or 0.
@@ -92,6 +95,7 @@ type ExecutionRow struct {
 	attune.Execution
 	ActionID    int64
 	Class       string
+	Depth       int   // how many executions are above it, each of which has started the next
 	WorkerID    int64 // 0 before it was placed
 	Incarnation int64
 	Timeout     time.Duration
@@ -103,12 +107,20 @@ type ExecutionRow struct {
 	Context     json.RawMessage
 }
 
+// startedBy is the id of the parent, 0 if there is none.
+func (r ExecutionRow) startedBy() int64 {
+	if r.Parent == nil {
+		return 0
+	}
+	return *r.Parent
+}
+
 // Fence returns what identifies the row's present attempt.
 func (r ExecutionRow) Fence() attune.Fence {
 	return attune.Fence{ExecutionID: r.ID, Attempt: r.Attempt, WorkerID: r.WorkerID, Incarnation: r.Incarnation}
 }
 
-const executionColumns = `id, action_id, action_ref, status, attempt, max_attempts, class, timeout_us, trace,
+const executionColumns = `id, parent_id, depth, action_id, action_ref, status, attempt, max_attempts, class, timeout_us, trace,
 	worker_id, worker_name, incarnation, not_before, created_at, scheduled_at, started_at, finished_at, cancelled_by,
 	exit_code, signal, error_kind, error_message, stdout_bytes, stdout_dropped, stderr_bytes, stderr_dropped,
 	cpu_ms, max_rss_bytes, processes, parameters, secrets, env, context, result`
@@ -126,7 +138,7 @@ func scanExecutionAnd(row scanner, more ...any) (r ExecutionRow, err error) {
 		parameters, env, bag, result []byte
 		status, ref                  string
 	)
-	columns := []any{&r.ID, &r.ActionID, &ref, &status, &r.Attempt, &r.MaxAttempts, &r.Class, &timeout, &r.Trace,
+	columns := []any{&r.ID, &r.Parent, &r.Depth, &r.ActionID, &ref, &status, &r.Attempt, &r.MaxAttempts, &r.Class, &timeout, &r.Trace,
 		&worker, &r.Worker, &incarnation, &notBefore, &created, &scheduled, &started, &finished, &cancelledBy,
 		&r.ExitCode, &r.Signal, &kind, &message, &r.Stdout.Bytes, &r.Stdout.DroppedBytes,
 		&r.Stderr.Bytes, &r.Stderr.DroppedBytes, &r.Resources.CPUMillis, &r.Resources.MaxRSSBytes,

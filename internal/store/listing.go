@@ -21,6 +21,7 @@ type Filter struct {
 	Pack     string
 	Packs    []string // only of these; nil: of all
 	Worker   string
+	Parent   int64     // only what this execution has started; 0 for all
 	Since    time.Time // created then or later
 	Until    time.Time // created before
 	Text     string    // in the action's ref, the worker's name or the error's message, A to Z in either case; or the id
@@ -112,10 +113,14 @@ func (f Filter) lead() (by lead, others []condition) {
 			packs = append(packs, pack)
 		}
 	}
+	var parents []any // few have many children: it is always first
+	if f.Parent != 0 {
+		parents = []any{f.Parent}
+	}
 	slices.SortFunc(statuses, func(x, y any) int { return cmp.Compare(x.(string), y.(string)) }) //nolint:errcheck,forcetypeassert // they are, above
 	// The others are written so that no index serves them: it would bring all of its rows, to be sorted.
 	for _, one := range []lead{
-		{"action_ref", "execution_by_action", some(string(f.Action))}, {"worker_name", "execution_by_worker", some(f.Worker)},
+		{"parent_id", "execution_by_parent", parents}, {"action_ref", "execution_by_action", some(string(f.Action))}, {"worker_name", "execution_by_worker", some(f.Worker)},
 		{"status", "execution_by_status", slices.Compact(statuses)}, {"{pack}", "execution_by_pack", packs},
 	} {
 		switch {
@@ -229,8 +234,8 @@ func selection(columns string, by lead, others []condition, within ids, limit, o
 		of, above, below := mark(value), mark(within.above), mark(within.below)
 		where := "{sqlite} " + by.column + " = " + of + " AND id > " + above + " AND id < " + below + " {/sqlite}" +
 			"{postgres} " + pair + " > (" + of + ", " + above + ") AND " + pair + " < (" + of + ", " + below + ") {/postgres}"
-		if by.column == "worker_name" {
-			where += " AND worker_name IS NOT NULL" // which its index leaves out
+		if by.column == "worker_name" || by.column == "parent_id" {
+			where += " AND " + by.column + " IS NOT NULL" // which its index leaves out
 		}
 		parts = append(parts, part(where, by.column+" DESC, id DESC"))
 	}

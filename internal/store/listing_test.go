@@ -25,6 +25,7 @@ type listed struct {
 	id             int64
 	action, status string
 	worker, error  string // "" for none
+	parent         int64  // 0 for none
 	created        time.Time
 }
 
@@ -38,9 +39,10 @@ func put(tb testing.TB, raw *sql.DB, actionID int64, all []listed) {
 	for i := range all {
 		e := &all[i]
 		err := tx.QueryRow(`INSERT INTO execution (action_id, action_ref, status, worker_name, error_kind, error_message, created_at,
-			attempt, max_attempts, class, class_key, request_digest, timeout_us, trace, not_before, published_at, parameters, env, context)
-			VALUES ($1, $2, $3, NULLIF($4, ''), NULLIF($5, ''), NULLIF($5, ''), $6, 1, 1, '', '', '', 0, FALSE, 0, 0, $7, $7, $7)
-			RETURNING id`, actionID, e.action, e.status, e.worker, e.error, e.created.UnixMicro(), []byte(`{"a":1}`)).Scan(&e.id)
+			attempt, max_attempts, class, class_key, request_digest, timeout_us, trace, not_before, published_at, parameters, env, context,
+			parent_id)
+			VALUES ($1, $2, $3, NULLIF($4, ''), NULLIF($5, ''), NULLIF($5, ''), $6, 1, 1, '', '', '', 0, FALSE, 0, 0, $7, $7, $7, NULLIF($8, 0))
+			RETURNING id`, actionID, e.action, e.status, e.worker, e.error, e.created.UnixMicro(), []byte(`{"a":1}`), e.parent).Scan(&e.id)
 		if err != nil {
 			tb.Fatal(err)
 		}
@@ -56,7 +58,7 @@ func (e listed) fits(f store.Filter) bool {
 	return (len(f.Statuses) == 0 || slices.Contains(f.Statuses, attune.Status(e.status))) &&
 		(f.Action == "" || string(f.Action) == e.action) && (f.Pack == "" || strings.HasPrefix(e.action, f.Pack+".")) &&
 		(f.Packs == nil || slices.Contains(f.Packs, strings.Split(e.action, ".")[0])) && (f.Worker == "" || f.Worker == e.worker) &&
-		(f.Since.IsZero() || !e.created.Before(f.Since)) && (f.Until.IsZero() || e.created.Before(f.Until)) &&
+		(f.Parent == 0 || f.Parent == e.parent) && (f.Since.IsZero() || !e.created.Before(f.Since)) && (f.Until.IsZero() || e.created.Before(f.Until)) &&
 		(text == "" || strings.Contains(e.action, text) || strings.Contains(e.worker, text) ||
 			strings.Contains(strings.ToLower(e.error), text) || fmt.Sprint(e.id) == text)
 }
@@ -94,6 +96,7 @@ func TestListsSelectWhatTheirFiltersSay(t *testing.T) {
 			all[i] = listed{
 				action: pick("demo.hello", "demo_x.hello", "demo.other", "a.b"), status: pick("requested", "failed", "completed", "running"),
 				worker: pick("", "w1", "w_1", "web%"), error: pick("", "Disk FULL", "100% of it", "a_b", `c\d!`),
+				parent: pick[int64](0, 0, 1, 2),
 				// Ids are not quite in the order of times.
 				created: listEpoch.Add(time.Duration(i)*time.Minute - rand.N(29*time.Second)).Truncate(time.Microsecond),
 			}
@@ -104,7 +107,8 @@ func TestListsSelectWhatTheirFiltersSay(t *testing.T) {
 				Action: pick[attune.Ref]("", "", "demo.hello", "none.x"), Pack: pick("", "", "demo", "demo_", "demo_x"),
 				Packs:  pick(nil, nil, []string{}, []string{"demo"}, []string{"a", "demo_x", "none"}),
 				Worker: pick("", "", "w1", "w_1", "nobody"), Limit: pick(1, 3, 50),
-				Text: pick("", "", "full", "%", "_", "!", `\`, "DEMO.", "100", fmt.Sprint(1+rand.IntN(300)), "ü"),
+				Parent: pick[int64](0, 0, 0, 1, 2, 999),
+				Text:   pick("", "", "full", "%", "_", "!", `\`, "DEMO.", "100", fmt.Sprint(1+rand.IntN(300)), "ü"),
 			}
 			for range rand.IntN(3) {
 				f.Statuses = append(f.Statuses, pick[attune.Status]("requested", "failed", "completed", "abandoned"))
@@ -204,6 +208,8 @@ func TestListsReadByIndex(t *testing.T) {
 		}
 		lists := usualLists(2_000, listEpoch.Add(300*time.Second), listEpoch.Add(600*time.Second))
 		lists["text"] = store.Filter{Text: "x"}
+		lists["parent"] = store.Filter{Parent: 7}
+		lists["parent and status"] = store.Filter{Parent: 7, Statuses: []attune.Status{"failed"}}
 		lists["several"] = store.Filter{Action: "demo.hello", Worker: "w1", Statuses: []attune.Status{"failed", "running"}, Pack: "demo"}
 		for name, f := range lists {
 			f.Limit = 50
@@ -225,6 +231,8 @@ func TestListsReadByIndex(t *testing.T) {
 // indexOf is the index that a list should be read by, as the databases name it in a plan.
 func indexOf(f store.Filter) string {
 	switch {
+	case f.Parent != 0:
+		return "execution_by_parent"
 	case f.Action != "":
 		return "execution_by_action"
 	case f.Worker != "":
@@ -278,6 +286,7 @@ func manyListed(n int) []listed {
 		all[i] = listed{action: "demo.hello", status: "completed", worker: "w1", created: listEpoch.Add(time.Duration(i) * time.Second)}
 		if i < n/20 { // old ones, which a look at the newest would take long to find
 			all[i].action, all[i].status, all[i].worker, all[i].error = "rare.action", "failed", "w2", "exit status 1"
+			all[i].parent = int64(i / 5)
 		}
 	}
 	return all

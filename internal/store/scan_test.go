@@ -173,6 +173,10 @@ func chores(t *testing.T, s *store.Store) {
 		_, err := q.TakeUnpublished(ctx, time.Second, 10)
 		return err
 	})
+	storetest.Write(t, s, func(ctx context.Context, q *store.Queries) error {
+		_, err := q.ExpireAudit(ctx, time.Hour, 10)
+		return err
+	})
 }
 
 // reads are how often a table was read whole, and by an index.

@@ -50,6 +50,9 @@ func (u Undertaker) Bury(ctx context.Context, row store.WorkerRow) (dead bool, e
 	if err != nil {
 		return false, err
 	}
+	if err := artifacts.DropHeld(); err != nil {
+		return false, err
+	}
 	why := "worker " + row.Name + " was lost while it ran this"
 	if _, err := u.Executions.Lose(ctx, row.ID, row.Incarnation, why, remainsIn(artifacts, u.Logger)); err != nil {
 		return false, err

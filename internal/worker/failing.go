@@ -18,12 +18,13 @@ type failing struct {
 	abandon   *outage.Log // what the table has here and does not run
 	host      *outage.Log // looked at for what is free
 	short     *outage.Log // of what, stored
+	token     *outage.Log // of an attempt, made
 }
 
 func nothingFails(log *slog.Logger) failing {
 	return failing{
 		heartbeat: outage.New(log), refresh: outage.New(log), rows: outage.New(log), claim: outage.New(log),
 		finish: outage.New(log), spool: outage.New(log), deliver: outage.New(log), abandon: outage.New(log),
-		host: outage.New(log), short: outage.New(log),
+		host: outage.New(log), short: outage.New(log), token: outage.New(log),
 	}
 }

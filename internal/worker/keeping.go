@@ -21,6 +21,7 @@ type keeping struct {
 	stdoutLog      *artifact.Log
 	stderrLog      *artifact.Log
 	stdout, stderr *process.Capture
+	held           bool // files that others add are kept back until the end
 	masking
 }
 
@@ -53,11 +54,20 @@ func openLog(attempt *artifact.Attempt, stream attune.Stream, fault error) (*art
 // filesDir is $ATTUNE_ARTIFACTS_DIR. Where nothing can be kept, or not before it was masked, a private directory takes its
 // place.
 func (k *keeping) filesDir(p *place) (string, error) {
-	if k.attempt != nil && k.masker == nil {
+	if k.attempt != nil && !k.files {
 		return k.attempt.FilesDir(), nil
 	}
 	dir := privateFiles(p)
 	return dir, os.Mkdir(dir, 0o700)
+}
+
+// hold keeps back what is added to the attempt: whoever adds it does not know what is secret.
+func (k *keeping) hold() error {
+	if k.attempt == nil {
+		return nil
+	}
+	k.held = true
+	return k.attempt.Hold()
 }
 
 func privateFiles(p *place) string { return filepath.Join(p.dirs.Private, "files") }

@@ -9,28 +9,38 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/attune-automation/attune"
+	"github.com/attune-automation/attune/internal/artifact"
 	"github.com/attune-automation/attune/internal/secret"
 )
 
 // masking stands before everything that is kept of an attempt which was given secrets. The zero value lets all pass.
 type masking struct {
-	masker         *secret.Masker
+	masker         func() *secret.Masker // made when it is first needed, which for many an action is never; nil: all passes
+	files          bool                  // are masked, too: not for a token, which is worth nothing once they can be seen
 	stdout, stderr *liveMask
 	places         int64
 	lost           error // why files are not kept
 }
 
-// mask has these values masked from now on.
-func (k *keeping) mask(values [][]byte) {
-	m := secret.NewMasker(values...)
-	if m.Empty() {
+// mask has what is hidden masked from now on.
+func (k *keeping) mask(hidden *secrets) {
+	values := hidden.values
+	if hidden.token != "" {
+		values = append(slices.Clone(values), []byte(hidden.token))
+	}
+	if len(values) == 0 {
 		return
 	}
-	k.masking = masking{masker: m, stdout: newLiveMask(m.Writer(k.stdout)), stderr: newLiveMask(m.Writer(k.stderr))}
+	masker := sync.OnceValue(func() *secret.Masker { return secret.NewMasker(values...) })
+	k.masking = masking{
+		masker: masker, files: len(hidden.values) > 0,
+		stdout: &liveMask{masker: masker, w: k.stdout}, stderr: &liveMask{masker: masker, w: k.stderr},
+	}
 }
 
 // writers are where the attempt's output goes.
@@ -62,12 +72,10 @@ func (k *keeping) finishMasking(o *attune.Outcome) error {
 	return fault
 }
 
-// takeFiles keeps the files that an attempt has left in its private directory, masked. Until then nobody can see them.
+// takeFiles keeps the files that an attempt has left in its private directory, and those that were added to it, masked.
+// Until then nobody can see them.
 func (k *keeping) takeFiles(ctx context.Context, p *place) {
-	if k.masker == nil || k.attempt == nil {
-		return
-	}
-	if _, err := os.Lstat(p.files); errors.Is(err, fs.ErrNotExist) { // the action has removed it
+	if !k.files && !k.held || k.attempt == nil {
 		return
 	}
 	patience := maskTime
@@ -76,11 +84,30 @@ func (k *keeping) takeFiles(ctx context.Context, p *place) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
-	if err := k.attempt.Take(ctx, p.files, k); err != nil {
-		text, _ := k.masker.Mask([]byte(err.Error())) // it may name what it is about
-		k.lost = errors.New(string(text))
+	var fault error
+	var by artifact.Masking
+	if k.files {
+		by, fault = k, k.takePrivate(ctx, p)
+	}
+	if k.held {
+		fault = errors.Join(fault, k.attempt.TakeHeld(ctx, by))
+	}
+	if fault != nil {
+		text := fault.Error()
+		if k.masker != nil { // it may name what it is about
+			masked, _ := k.masker().Mask([]byte(text))
+			text = string(masked)
+		}
+		k.lost = errors.New(text)
 		fmt.Fprintf(k.stderr, "attune: not all files are kept: %s\n", text)
 	}
+}
+
+func (k *keeping) takePrivate(ctx context.Context, p *place) error {
+	if _, err := os.Lstat(p.files); errors.Is(err, fs.ErrNotExist) { // the action has removed it
+		return nil
+	}
+	return k.attempt.Take(ctx, p.files, k)
 }
 
 // How long masking an attempt's files may take, and if it was stopped. What is not masked by then is not kept.
@@ -91,7 +118,7 @@ const (
 
 // Copy copies a file's content, masked, and tells whether anything was. It counts what is kept.
 func (m *masking) Copy(to io.Writer, from io.Reader) (bool, error) {
-	masked := m.masker.Writer(to)
+	masked := m.masker().Writer(to)
 	_, err := io.Copy(masked, from)
 	err = errors.Join(err, masked.Close())
 	if to != io.Discard {
@@ -102,13 +129,13 @@ func (m *masking) Copy(to io.Writer, from io.Reader) (bool, error) {
 
 // Holds tells whether anything of a text is to be masked.
 func (m *masking) Holds(text string) bool {
-	_, places := m.masker.Mask([]byte(text))
+	_, places := m.masker().Mask([]byte(text))
 	return places > 0
 }
 
 // Text masks a text.
 func (m *masking) Text(text string) string {
-	masked, places := m.masker.Mask([]byte(text))
+	masked, places := m.masker().Mask([]byte(text))
 	m.places += int64(places)
 	return string(masked)
 }
@@ -128,11 +155,11 @@ func (m *masking) maskJSON(value json.RawMessage) json.RawMessage {
 	}
 	before := m.places
 	found := m.maskValue(decoded)
-	if _, places := m.masker.Mask(value); places == 0 && m.places == before {
+	if _, places := m.masker().Mask(value); places == 0 && m.places == before {
 		return value // as it was written
 	}
 	text, err := encode(found)
-	if _, left := m.masker.Mask(text); err != nil || left > 0 {
+	if _, left := m.masker().Mask(text); err != nil || left > 0 {
 		m.places = before + 1
 		return masked
 	}
@@ -185,15 +212,12 @@ const settleAfter = 200 * time.Millisecond
 // liveMask masks a stream that somebody may be reading: what is held back is passed on when nothing comes after it. It is
 // safe for concurrent use.
 type liveMask struct {
-	mu    sync.Mutex
-	to    *secret.Writer
-	pause *time.Timer
-}
+	masker func() *secret.Masker
+	w      io.Writer
 
-func newLiveMask(to *secret.Writer) *liveMask {
-	m := &liveMask{to: to}
-	m.pause = time.AfterFunc(settleAfter, m.settle)
-	return m
+	mu    sync.Mutex
+	to    *secret.Writer // nil before the first Write
+	pause *time.Timer
 }
 
 func (m *liveMask) settle() {
@@ -206,15 +230,22 @@ func (m *liveMask) settle() {
 func (m *liveMask) Write(p []byte) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.to == nil {
+		m.to = m.masker().Writer(m.w)
+		m.pause = time.AfterFunc(settleAfter, m.settle)
+	}
 	m.pause.Reset(settleAfter)
 	return m.to.Write(p)
 }
 
 // Close passes on the rest.
 func (m *liveMask) Close() error {
-	m.pause.Stop()
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.to == nil {
+		return nil
+	}
+	m.pause.Stop()
 	return m.to.Close()
 }
 
@@ -222,5 +253,8 @@ func (m *liveMask) Close() error {
 func (m *liveMask) Places() int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.to == nil {
+		return 0
+	}
 	return m.to.Places()
 }

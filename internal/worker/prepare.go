@@ -75,6 +75,9 @@ func (w *Worker) task(a execution.Assignment, p *place, kept *keeping, hidden *s
 		return nil, err
 	}
 	hidden.environment(env, p.secrets, w.cfg.SecretsInFiles)
+	if hidden.token != "" {
+		env[apiURL], env[apiToken] = w.cfg.APIURL, hidden.token
+	}
 	check, err := resultCheck(a.Action)
 	if err != nil {
 		return nil, err

@@ -31,12 +31,16 @@ func (w *Worker) start(ctx context.Context) error {
 	if err := w.tellLacking(); err != nil {
 		return fmt.Errorf("limits of executions: %w", err)
 	}
+	w.findKeys()
 	if err := w.deps.Runtimes.SetUp(ctx); err != nil {
 		return fmt.Errorf("set up the runtimes: %w", err)
 	}
 	w.lookAtHost(ctx, func(context.Context, []attune.Shortage) error { return nil }) // registering tells of it
 	if err := w.patiently(ctx, w.register); err != nil {
 		return err
+	}
+	if err := w.deps.Artifacts.DropHeld(); err != nil {
+		w.log.Error("files that were added to what an earlier life ran are left, unmasked", "error", err)
 	}
 	if err := w.patiently(ctx, w.loseEarlier); err != nil {
 		return fmt.Errorf("abandon what an earlier life ran: %w", err)

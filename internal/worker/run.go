@@ -58,7 +58,8 @@ func (w *Worker) execute(ctx context.Context, a execution.Assignment, kept *keep
 	if err != nil {
 		return runtime.SetupFailure(err)
 	}
-	kept.mask(hidden.values)
+	hidden.token = w.tokenOf(a.Fence())
+	kept.mask(hidden)
 	defer w.removeSecrets(a, place)
 	if err := w.equip(a, place, kept, hidden); err != nil {
 		return runtime.SetupFailure(err)
@@ -83,6 +84,11 @@ func (w *Worker) execute(ctx context.Context, a execution.Assignment, kept *keep
 func (w *Worker) equip(a execution.Assignment, p *place, kept *keeping, hidden *secrets) (err error) {
 	if p.files, err = kept.filesDir(p); err != nil {
 		return runtime.Setupf("the directory for artifacts can't be made: %v", err)
+	}
+	if execution.GivenSecrets(a.ExecutionRow, a.Action) {
+		if err := kept.hold(); err != nil {
+			return runtime.Setupf("the directory for what is added can't be made: %v", err)
+		}
 	}
 	if hidden.keys == nil {
 		return nil

@@ -22,6 +22,7 @@ type secrets struct {
 	parameters json.RawMessage   // all of them, the secret ones in clear
 	keys       map[string][]byte // by name
 	values     [][]byte          // of everything that is to be masked
+	token      string            // for the API, which ends with the attempt; "" if there is none
 	notes      []string          // for the attempt's log
 }
 

@@ -63,6 +63,8 @@ type Config struct {
 	MinFree   host.Headroom // below it, nothing new is taken
 	Progress  func()        // called as the worker looks for work, about once a second also while the database is away; may be nil
 
+	APIURL string // where actions reach the API, with tokens of their own; "" if they do not
+
 	SecretsInFiles bool // keys are in $ATTUNE_SECRETS_DIR alone, and not in the environment too
 
 	Leased bool // counts as alive by its lease, and looks at its rows only while no messages come; else, its lock tells
