@@ -16,7 +16,7 @@ help: ## this list
 build: ## bin/attune, static and reproducible
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/attune ./cmd/attune
 
-test: setup ## every test, with the race detector, beside a PostgreSQL and a RabbitMQ of their own
+test: setup ## every test, with the race detector, beside a PostgreSQL, a RabbitMQ and an S3 server of their own
 	CGO_ENABLED=1 $(GO) run ./internal/testserver/with $(GO) test -race -timeout $(TEST_TIMEOUT) ./...
 
 setup: ## what the tests need beside Go (Debian and Ubuntu, as root; elsewhere it says what is missing)

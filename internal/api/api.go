@@ -23,6 +23,7 @@ import (
 	"github.com/attune-automation/attune/internal/broker"
 	"github.com/attune-automation/attune/internal/execution"
 	"github.com/attune-automation/attune/internal/live"
+	"github.com/attune-automation/attune/internal/objects"
 	"github.com/attune-automation/attune/internal/outage"
 	"github.com/attune-automation/attune/internal/secret"
 	"github.com/attune-automation/attune/internal/store"
@@ -35,6 +36,7 @@ type Config struct {
 	Broker     broker.Broker
 	Artifacts  func(worker string) (*artifact.Store, error) // where a worker keeps its files
 	Live       *live.Mirror                                 // reads the output of workers elsewhere; nil: only what lies here is read
+	Objects    *objects.Store                               // where artifacts go when an attempt has ended; nil for none
 	Token      string                                       // lets in, as those that were created do; "" lets all in, as the user of this process
 	Pin        func() int64                                 // the only worker that may run what is submitted; nil: any
 	Version    string

@@ -2,16 +2,13 @@ package api
 
 import (
 	"context"
-	"errors"
 	"io"
-	"io/fs"
 
 	"github.com/danielgtaylor/huma/v2"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/internal/artifact"
-	"github.com/attune-automation/attune/internal/live"
 	"github.com/attune-automation/attune/internal/store"
 )
 
@@ -36,7 +33,7 @@ func (a *API) getLog(ctx context.Context, in *getLogInput) (*huma.StreamResponse
 	if err != nil {
 		return nil, a.problem(ctx, doing, err)
 	}
-	if over := row.Status.Final() || row.Attempt > log.attempt; over || !in.Follow {
+	if over(row, log.attempt) || !in.Follow {
 		if err := log.ask(ctx); err != nil {
 			log.close()
 			return nil, a.problem(ctx, doing, err)
@@ -59,17 +56,6 @@ func begun(row store.ExecutionRow, attempt int) bool {
 	return row.Status.Live() || row.Attempt > max(1, attempt)
 }
 
-// attemptLog is one stream of one attempt, and where it is read.
-type attemptLog struct {
-	id      int64
-	attempt int
-	stream  attune.Stream
-	offset  int64
-	worker  string
-	path    string       // of its file, if that is here
-	remote  *live.Reader // if a worker elsewhere has it
-}
-
 // findLog returns the log that a request means: that of its attempt, else of the latest one that has begun.
 func (a *API) findLog(ctx context.Context, row store.ExecutionRow, in *getLogInput) (attemptLog, error) {
 	log := attemptLog{id: row.ID, attempt: in.Attempt, stream: attune.Stream(in.Stream), offset: in.Offset}
@@ -86,57 +72,6 @@ func (a *API) findLog(ctx context.Context, row store.ExecutionRow, in *getLogInp
 	return log, a.locate(ctx, row, &log)
 }
 
-// locate finds where a log is read: in a file of this host, or at the worker that has it.
-func (a *API) locate(ctx context.Context, row store.ExecutionRow, log *attemptLog) error {
-	ctx, cancel := context.WithTimeout(ctx, a.cfg.AnswerTime)
-	defer cancel()
-	worker, err := a.cfg.Store.Read().WorkerOf(ctx, row, log.attempt)
-	if err != nil {
-		return err
-	}
-	files, err := a.attempt(worker, row.ID, log.attempt)
-	if err == nil && (a.cfg.Live == nil || files.Exists()) {
-		log.path = files.LogPath(log.stream)
-		return nil
-	}
-	if worker == nil || a.cfg.Live == nil || err != nil && attune.ErrorCode(err) != attune.CodeNotFound {
-		return err
-	}
-	return a.locateRemote(ctx, *worker, log)
-}
-
-func (a *API) locateRemote(ctx context.Context, worker string, log *attemptLog) error {
-	row, err := a.cfg.Store.Read().WorkerByName(ctx, worker)
-	if err != nil {
-		return err
-	}
-	log.worker = worker
-	log.remote, err = a.cfg.Live.Join(live.Log{
-		WorkerID: row.ID, ExecutionID: log.id, Attempt: log.attempt, Stream: log.stream,
-	}, log.offset)
-	return err
-}
-
-// ask sees to it that a worker elsewhere answers.
-func (l attemptLog) ask(ctx context.Context) error {
-	if l.remote == nil {
-		return nil
-	}
-	err := l.remote.Await(ctx)
-	if errors.Is(err, live.ErrSilent) {
-		return attune.Errorf(attune.CodeUnavailable, "the output lies on worker %s, which does not answer: try again when it runs "+
-			"(`attune worker show %s` says how it is)", l.worker, l.worker)
-	}
-	return err
-}
-
-// close gives back what locate has taken.
-func (l attemptLog) close() {
-	if l.remote != nil {
-		l.remote.Close()
-	}
-}
-
 // attempt returns the files of an attempt on a worker.
 func (a *API) attempt(worker *string, id int64, attempt int) (*artifact.Attempt, error) {
 	if worker == nil {
@@ -147,28 +82,6 @@ func (a *API) attempt(worker *string, id int64, attempt int) (*artifact.Attempt,
 		return nil, err
 	}
 	return files.Attempt(id, attempt), nil
-}
-
-// copy writes what there is of the log now; nothing, if it was deleted or never written.
-func (l attemptLog) copy(ctx context.Context, w io.Writer) error {
-	if l.remote != nil {
-		return l.remote.Present(ctx, w)
-	}
-	done := make(chan struct{})
-	close(done)
-	return l.tail(ctx, w, done)
-}
-
-// tail writes the log as it grows, until done is closed and all was written.
-func (l attemptLog) tail(ctx context.Context, w io.Writer, done <-chan struct{}) error {
-	if l.remote != nil {
-		return l.remote.Follow(ctx, w, done)
-	}
-	err := artifact.Follow(ctx, w, artifact.Tail{Path: l.path, Offset: l.offset, Done: done})
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
 }
 
 // follow writes a log until its attempt has ended, and then those of the attempts that follow, unless only is set.
@@ -206,6 +119,6 @@ func (a *API) followAttempt(ctx context.Context, w io.Writer, log attemptLog) (r
 		}
 		return err
 	})
-	group.Go(func() error { return log.tail(ctx, w, done) })
+	group.Go(func() error { return a.tail(ctx, w, log, done) })
 	return row, group.Wait()
 }

@@ -29,7 +29,7 @@ func (a *API) registerOutput(operations huma.API) {
 	huma.Register(operations, needs(huma.Operation{
 		OperationID: "get-artifact", Method: http.MethodGet, Path: artifactRoute, Tags: []string{executionTag},
 		Summary: "Get an artifact's content", Responses: bytesResponse("the artifact's bytes"),
-	}, ofExecution(attune.RoleViewer).forExecutions(family())), inTime(a, a.getArtifact))
+	}, ofExecution(attune.RoleViewer).forExecutions(family())), a.getArtifact)
 }
 
 func bytesResponse(what string) map[string]*huma.Response {
@@ -100,45 +100,74 @@ type getArtifactInput struct {
 
 func (a *API) getArtifact(ctx context.Context, in *getArtifactInput) (*huma.StreamResponse, error) {
 	const doing = "open an artifact"
-	content, found, err := a.openArtifact(ctx, in)
+	content, size, err := a.openArtifact(ctx, in)
 	if err != nil {
 		return nil, a.problem(ctx, doing, err)
 	}
 	return &huma.StreamResponse{Body: func(answer huma.Context) {
 		defer func() { _ = content.Close() }() // read only
-		answer.SetHeader("Content-Length", strconv.FormatInt(found.Bytes, 10))
+		answer.SetHeader("Content-Length", strconv.FormatInt(size, 10))
 		answer.SetHeader("Content-Disposition", "attachment")
 		begin(answer)
 		// A file that is still written may have grown since its size was told.
-		a.send(answer, func(w io.Writer) error { _, err := io.CopyN(w, content, found.Bytes); return err })
+		a.send(answer, func(w io.Writer) error { _, err := io.CopyN(w, content, size); return err })
 	}}, nil
 }
 
-func (a *API) openArtifact(ctx context.Context, in *getArtifactInput) (io.ReadCloser, attune.Artifact, error) {
-	row, err := a.cfg.Store.Read().Execution(ctx, in.ID)
+// openArtifact opens an artifact of an attempt, or of the latest one that has it.
+func (a *API) openArtifact(ctx context.Context, in *getArtifactInput) (io.ReadCloser, int64, error) {
+	row, err := a.row(ctx, in.ID)
 	if err != nil {
-		return nil, attune.Artifact{}, err
+		return nil, 0, err
 	}
 	latest, earliest := row.Attempt, 1
 	if in.Attempt > 0 {
 		latest, earliest = in.Attempt, in.Attempt
 	}
-	for attempt := latest; attempt >= earliest; attempt-- {
-		worker, err := a.cfg.Store.Read().WorkerOf(ctx, row, attempt)
-		if err != nil {
-			return nil, attune.Artifact{}, err
-		}
-		files, err := a.attempt(worker, row.ID, attempt)
-		if err != nil {
-			return nil, attune.Artifact{}, err
-		}
-		content, found, err := files.Open(in.Name)
-		if err == nil || !errors.Is(err, fs.ErrNotExist) {
-			return content, found, err
-		}
-	}
-	return nil, attune.Artifact{}, attune.Errorf(attune.CodeNotFound,
+	missing := attune.Errorf(attune.CodeNotFound,
 		"execution %d has no artifact %q: `attune execution artifacts %d` lists what it has", in.ID, in.Name, in.ID)
+	for attempt := latest; attempt >= earliest; attempt-- {
+		content, size, err := a.openOf(ctx, row, attempt, in.Name)
+		if err == nil || !errors.Is(err, fs.ErrNotExist) {
+			return content, size, err
+		}
+		errors.As(err, &missing) // says more
+	}
+	return nil, 0, missing
+}
+
+// openOf opens an artifact of an attempt, in the artifact store or in its worker's directory.
+func (a *API) openOf(ctx context.Context, row store.ExecutionRow, attempt int, name string) (io.ReadCloser, int64, error) {
+	content, size, err := a.openStored(ctx, row.ID, attempt, name, 0)
+	var outside *elsewhere
+	if !errors.As(err, &outside) {
+		return content, size, err
+	}
+	file, found, err := a.openFile(ctx, row, attempt, name)
+	var away *attune.Error
+	switch {
+	case err == nil:
+		return file, found.Bytes, nil
+	case outside.where != nil:
+		return nil, 0, outside.where
+	case outside.noRow && errors.As(err, &away) && away.Code == attune.CodeNotFound:
+		return nil, 0, &elsewhere{where: away} // an earlier attempt may have it
+	}
+	return nil, 0, err
+}
+
+func (a *API) openFile(ctx context.Context, row store.ExecutionRow, attempt int, name string) (io.ReadCloser, attune.Artifact, error) {
+	ctx, cancel := context.WithTimeout(ctx, a.cfg.AnswerTime)
+	defer cancel()
+	worker, err := a.cfg.Store.Read().WorkerOf(ctx, row, attempt)
+	if err != nil {
+		return nil, attune.Artifact{}, err
+	}
+	files, err := a.attempt(worker, row.ID, attempt)
+	if err != nil {
+		return nil, attune.Artifact{}, err
+	}
+	return files.Open(name)
 }
 
 // begin sends the header of a stream of bytes that are never to be taken for a page.

@@ -91,7 +91,8 @@ const (
 // Artifacts says where files are kept, and for how long.
 type Artifacts struct {
 	Dir           string
-	RetentionDays int // 0 keeps them
+	Store         string // s3://… or file://…; "" for none
+	RetentionDays int    // 0 keeps them
 }
 
 // Security says where the master keys are.
@@ -200,6 +201,9 @@ func (c *Config) checkShape(faults *faults) {
 	case !c.Production() && remote:
 		faults.add(c.Origin("message_queue.url"), "message_queue.url is RabbitMQ, so database.url must be postgres://…: "+
 			"with SQLite, leave message_queue.url out")
+	}
+	if !c.Production() && c.Artifacts.Store != "" {
+		faults.add(c.Origin("artifacts.store"), "artifacts.store has no effect with SQLite, where all is on one host: leave it out")
 	}
 	c.checkListener(faults)
 	if c.Worker.Isolation == attune.IsolationUser && c.Worker.RunAs == "" {

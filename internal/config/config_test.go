@@ -166,6 +166,10 @@ func TestFaultsNamePlaceAndWhatIsRight(t *testing.T) {
 		"worker: {name: a\n":                                {"not YAML"},
 		"log: {level: info}\n---\nlog: {level: warn}\n":     {"more than one document"},
 		"log: {level: loud}\n":                              {"debug, info, warn, error"},
+		"artifacts: {store: \"s3://b/c\"}\n":                {"artifacts.store", "name of a bucket"},
+		"artifacts: {store: \"s3://u:hunter2@bucket\"}\n":   {"must not hold who asks"},
+		"artifacts: {store: /srv}\n":                        {"neither s3:// nor file://"},
+		"artifacts: {store: \"file:///srv\"}\n":             {"artifacts.store has no effect with SQLite"},
 	} {
 		_, err := load(t, file)
 		if attune.ErrorCode(err) != attune.CodeInvalid {

@@ -14,6 +14,7 @@ import (
 	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/internal/broker/amqp"
 	"github.com/attune-automation/attune/internal/host"
+	"github.com/attune-automation/attune/internal/objects"
 	"github.com/attune-automation/attune/internal/store"
 )
 
@@ -65,6 +66,7 @@ func keys() []key {
 		text("worker.secrets_delivery", DeliverEnv, func(c *Config) *string { return &c.Worker.SecretsDelivery }, oneOf(DeliverEnv, DeliverFile)),
 		flag("worker.trace", "false", func(c *Config) *bool { return &c.Worker.Trace }),
 		text("artifacts.dir", "artifacts", func(c *Config) *string { return &c.Artifacts.Dir }, notEmpty),
+		address("artifacts.store", "", func(c *Config) *string { return &c.Artifacts.Store }, artifactStore),
 		number("artifacts.retention_days", "7", 0, 36500, func(c *Config) *int { return &c.Artifacts.RetentionDays }),
 		text("security.encryption_key_file", "", func(c *Config) *string { return &c.Security.EncryptionKeyFile }, nil),
 		text("log.level", "info", func(c *Config) *string { return &c.Log.Level }, oneOf("debug", "info", "warn", "error")),
@@ -218,6 +220,13 @@ func queueURL(text string) error {
 		return amqp.Validate(text)
 	}
 	return fmt.Errorf("not a message queue URL: write inproc: or amqp://user:password@host/vhost")
+}
+
+func artifactStore(text string) error {
+	if err := objects.Check(text); err != nil {
+		return fmt.Errorf("not the URL of an artifact store: %w", err)
+	}
+	return nil
 }
 
 func exchange(text string) error {

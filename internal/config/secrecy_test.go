@@ -66,7 +66,7 @@ func hostile(scheme string) []string {
 func TestFaultsHaveNoPassword(t *testing.T) {
 	t.Parallel()
 	refused := 0
-	for _, key := range []string{"DATABASE__URL", "MESSAGE_QUEUE__URL", "SERVER__LISTEN", "WORKER__NAME", "LOG__LEVEL"} {
+	for _, key := range []string{"DATABASE__URL", "MESSAGE_QUEUE__URL", "ARTIFACTS__STORE", "SERVER__LISTEN", "WORKER__NAME", "LOG__LEVEL"} {
 		for _, scheme := range []string{"postgres", "postgresql", "amqp", "mysql", "Postgres"} {
 			for _, url := range hostile(scheme) {
 				cfg, err := load(t, "", "ATTUNE__"+key+"="+url)

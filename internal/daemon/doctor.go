@@ -7,9 +7,11 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/internal/config"
+	"github.com/attune-automation/attune/internal/objects"
 	"github.com/attune-automation/attune/internal/process"
 	"github.com/attune-automation/attune/internal/worker"
 )
@@ -53,7 +55,24 @@ func Doctor(ctx context.Context, cfg *config.Config, log *slog.Logger) (found []
 		found = append(found, finding("limit "+string(limit), lacks[limit]))
 	}
 	found = append(found, finding("room", room(cfg)))
+	if cfg.Artifacts.Store != "" {
+		found = append(found, finding("artifact store", probe(ctx, cfg.Artifacts.Store)))
+	}
 	return append(found, isolationFindings(ctx, cfg, worker.NewConfiner(isolation, processes))...), nil
+}
+
+// probeTime is how long an artifact store may take to be looked at.
+const probeTime = 30 * time.Second
+
+// probe tells why nothing can be put into the artifact store, read there, or removed.
+func probe(ctx context.Context, url string) (err error) {
+	objects, err := objects.New(url)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeTime)
+	defer cancel()
+	return errors.Join(objects.Probe(ctx), objects.Close())
 }
 
 // room tells what a worker would take nothing for.

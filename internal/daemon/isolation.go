@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"fmt"
+	"os"
 	"os/user"
 	"path/filepath"
 	"strconv"
@@ -10,13 +11,14 @@ import (
 
 	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/internal/config"
+	"github.com/attune-automation/attune/internal/objects"
 	"github.com/attune-automation/attune/internal/process"
 	"github.com/attune-automation/attune/internal/runtime"
 	"github.com/attune-automation/attune/internal/worker"
 )
 
 // secretVariables begin the names of those that may hold a password or a token.
-var secretVariables = []string{"ATTUNE", "PG"}
+var secretVariables = []string{"ATTUNE", "AWS", "PG"}
 
 // shield keeps from actions what this process knows. It is done once, and for good.
 var shield = sync.OnceValue(func() error {
@@ -58,6 +60,10 @@ func isolationOf(cfg *config.Config) (worker.Isolation, error) {
 	i.Secrets = append(i.Secrets, filepath.Join(cfg.DataDir, masterKeys))
 	if cfg.Security.EncryptionKeyFile != "" {
 		i.Secrets = append(i.Secrets, cfg.Security.EncryptionKeyFile)
+	}
+	if store := cfg.Artifacts.Store; store != "" {
+		i.Hidden = append(i.Hidden, objects.Directories(store)...)
+		i.Secrets = append(i.Secrets, objects.CredentialFiles(store, os.Getenv)...)
 	}
 	i.Hidden = append(i.Hidden, i.Secrets...)
 	return i, nil

@@ -20,6 +20,7 @@ import (
 	"github.com/attune-automation/attune/internal/config"
 	"github.com/attune-automation/attune/internal/execution"
 	"github.com/attune-automation/attune/internal/live"
+	"github.com/attune-automation/attune/internal/objects"
 	"github.com/attune-automation/attune/internal/outage"
 	"github.com/attune-automation/attune/internal/process"
 	"github.com/attune-automation/attune/internal/runtime"
@@ -41,6 +42,7 @@ type Parts struct {
 	executions *execution.Service
 	keys       *secret.Safe
 	mirror     *live.Mirror                  // of a server, whose workers are elsewhere; else nil
+	objects    *objects.Store                // the artifact store; nil for none
 	own        atomic.Pointer[worker.Worker] // of this process, if it has one
 	floor      []byte                        // of the heap, see heapFloor
 }
@@ -72,7 +74,12 @@ func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Log
 		})
 		p.broker = p.remote
 	}
-	p.executions = execution.New(execution.Config{Store: db, Broker: p.broker, Logger: log})
+	if url := cfg.Artifacts.Store; url != "" {
+		if p.objects, err = objects.New(url); err != nil {
+			return nil, errors.Join(fmt.Errorf("artifacts.store: %w", err), db.Close())
+		}
+	}
+	p.executions = execution.New(execution.Config{Store: db, Broker: p.broker, Logger: log, Uploads: p.objects != nil})
 	return p, nil
 }
 
@@ -141,8 +148,13 @@ func OpenPatiently(ctx context.Context, cfg *config.Config, version string, log 
 	}
 }
 
-// Close closes the database.
-func (p *Parts) Close() error { return p.store.Close() }
+// Close closes the database and the artifact store.
+func (p *Parts) Close() error {
+	if p.objects == nil {
+		return p.store.Close()
+	}
+	return errors.Join(p.store.Close(), p.objects.Close())
+}
 
 // carry keeps the connections to a broker that is a server, until ctx ends.
 func (p *Parts) carry(ctx context.Context) error {
@@ -160,7 +172,7 @@ const guessLimit = 10
 func (p *Parts) API(token string, pin func() int64) *api.API {
 	cfg := api.Config{
 		Store: p.store, Executions: p.executions, Broker: p.broker, Token: token, Pin: pin, Version: p.version, Logger: p.log,
-		Artifacts: p.artifactsOf, Keys: p.keys, RenewKeys: !p.cfg.Production(), Live: p.mirror,
+		Artifacts: p.artifactsOf, Objects: p.objects, Keys: p.keys, RenewKeys: !p.cfg.Production(), Live: p.mirror,
 		RateLimit: p.cfg.Server.RateLimit, GuessLimit: guessLimit, BehindProxy: p.cfg.Server.BehindProxy, Origins: p.cfg.Server.Origins,
 	}
 	if pin == nil { // what is pinned waits in no line but its own command's
@@ -176,8 +188,8 @@ func (p *Parts) API(token string, pin func() int64) *api.API {
 func (p *Parts) artifactsOf(workerName string) (*artifact.Store, error) {
 	if p.cfg.Production() {
 		if _, err := os.Stat(filepath.Join(p.cfg.Artifacts.Dir, workerName)); err != nil {
-			return nil, attune.Errorf(attune.CodeNotFound, "the output lies on worker %s: read it through a server (--server), or there, in its "+
-				"artifacts.dir (`attune worker show %s` names the host), or give the server and its workers one shared artifacts.dir", workerName, workerName)
+			return nil, attune.Errorf(attune.CodeNotFound, "the output lies on worker %s: read it through a server (--server), or there, in its artifacts.dir "+
+				"(`attune worker show %s` names the host); with artifacts.store set on workers and servers, what ends from then on is read here", workerName, workerName)
 		}
 	}
 	return artifact.New(p.cfg.Artifacts.Dir, workerName)
@@ -243,7 +255,7 @@ func (p *Parts) workerDeps(name string, home worker.Home) (worker.Deps, error) {
 	}))
 	return worker.Deps{
 		Store: p.store, Broker: p.broker, Executions: p.executions, Runtimes: runtimes, Processes: processes,
-		Artifacts: artifacts, Keys: p.keys, Logger: p.log,
+		Artifacts: artifacts, Objects: p.objects, Keys: p.keys, Logger: p.log,
 	}, nil
 }
 
@@ -272,6 +284,6 @@ func (p *Parts) embeddedScheduler(own *worker.Worker, retain time.Duration, prog
 func (p *Parts) scheduler(progress func()) *scheduler.Scheduler {
 	return scheduler.New(scheduler.Config{
 		Store: p.store, Broker: p.broker, Executions: p.executions, Logger: p.log,
-		Retention: p.retention(), AuditRetention: p.auditRetention(), Progress: progress,
+		Retention: p.retention(), AuditRetention: p.auditRetention(), Progress: progress, Objects: p.objects,
 	})
 }

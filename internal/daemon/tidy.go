@@ -34,7 +34,7 @@ func tidyDue(dataDir string) (bool, error) {
 
 func (p *Parts) tidy(ctx context.Context) error {
 	host := worker.Host{
-		Store: p.store, DataDir: p.cfg.DataDir, ArtifactsDir: p.cfg.Artifacts.Dir, Retention: p.retention(),
+		Store: p.store, Objects: p.objects, Logger: p.log, DataDir: p.cfg.DataDir, ArtifactsDir: p.cfg.Artifacts.Dir, Retention: p.retention(),
 	}
 	return host.Tidy(ctx)
 }

@@ -56,7 +56,7 @@ func (s *Service) finish(ctx context.Context, q *store.Queries, calls []*call[fi
 			return err
 		}
 		if c.out.written {
-			left = append(left, store.Left{ExecutionID: c.in.fence.ExecutionID, Worker: c.out.worker, Artifacts: c.in.left})
+			left = append(left, s.Left(c.in.fence.ExecutionID, c.out.worker, c.in.left))
 		}
 	}
 	return q.PutArtifacts(ctx, left...)

@@ -19,6 +19,8 @@ type Config struct {
 	Store  *store.Store
 	Broker broker.Broker
 	Logger *slog.Logger
+
+	Uploads bool // what attempts leave on a worker of this process goes from there to an artifact store
 }
 
 // Service makes the transitions. All that it keeps can be read again. It is safe for concurrent use.
@@ -28,6 +30,7 @@ type Service struct {
 	log        *slog.Logger
 	publishing *outage.Log
 	versions   versions
+	left       store.Location // of the artifacts that an attempt has left
 
 	submissions *writer[Submission, submitted]
 	claims      *writer[attune.Fence, claimed]
@@ -38,11 +41,20 @@ type Service struct {
 func New(cfg Config) *Service {
 	s := &Service{
 		store: cfg.Store, broker: cfg.Broker, log: cfg.Logger, publishing: outage.New(cfg.Logger), versions: newVersions(),
+		left: store.LocationWorker,
+	}
+	if cfg.Uploads {
+		s.left = store.LocationPending
 	}
 	s.submissions = newWriter(cfg.Store, submit)
 	s.claims = newWriter(cfg.Store, claim)
 	s.finishes = newWriter(cfg.Store, s.finish)
 	return s
+}
+
+// Left is what an attempt has left on a worker of this process, as its rows have it.
+func (s *Service) Left(executionID int64, worker string, artifacts []attune.Artifact) store.Left {
+	return store.Left{ExecutionID: executionID, Worker: worker, Artifacts: artifacts, Location: s.left}
 }
 
 // publishers is how many messages of one transaction are on their way at once.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/attune-automation/attune/internal/broker"
 	"github.com/attune-automation/attune/internal/execution"
+	"github.com/attune-automation/attune/internal/objects"
 	"github.com/attune-automation/attune/internal/outage"
 	"github.com/attune-automation/attune/internal/store"
 )
@@ -40,6 +41,8 @@ type Config struct {
 	RetainInterval time.Duration // 1 h; below 0 leaves that chore to others
 	Retention      time.Duration // of artifact rows; 0 keeps them
 	AuditRetention time.Duration // of the audit log; 0 keeps it
+
+	Objects *objects.Store // where artifacts are that have gone into an artifact store; nil for none
 }
 
 // firstTime bounds how long a process that is to end goes on with the first time of a chore.

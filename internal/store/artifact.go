@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -15,7 +16,18 @@ type Left struct {
 	ExecutionID int64
 	Worker      string
 	Artifacts   []attune.Artifact
+	Location    Location // "" for LocationWorker
 }
+
+// Location is where an artifact's content is.
+type Location string
+
+// The locations. An artifact begins at one of the first two, by whether its worker has an artifact store.
+const (
+	LocationWorker  Location = "worker"  // in the directory of its worker, and nowhere else
+	LocationPending Location = "pending" // there, until the worker has put it into the artifact store
+	LocationStored  Location = "stored"  // in the artifact store; what is empty needs no object there
+)
 
 // artifactRows bounds how many rows one statement stores.
 const artifactRows = 128
@@ -26,16 +38,17 @@ func (q *Queries) PutArtifacts(ctx context.Context, left ...Left) error {
 	var rows [][]any
 	for _, l := range left {
 		for _, a := range l.Artifacts {
-			rows = append(rows, []any{l.ExecutionID, a.Attempt, a.Name, string(a.Type), a.Bytes, l.Worker})
+			rows = append(rows, []any{l.ExecutionID, a.Attempt, a.Name, string(a.Type), a.Bytes, l.Worker, string(cmp.Or(l.Location, LocationWorker))})
 		}
 	}
 	for some := range slices.Chunk(rows, artifactRows) {
-		list, args := valuesList(nil, some, "BIGINT", "INTEGER", "TEXT", "TEXT", "BIGINT", "TEXT")
+		list, args := valuesList(nil, some, "BIGINT", "INTEGER", "TEXT", "TEXT", "BIGINT", "TEXT", "TEXT")
 		_, err := q.exec(ctx, `
-			WITH kept (execution_id, attempt, name, type, bytes, worker_name) AS (`+list+`)
-			INSERT INTO artifact (execution_id, attempt, name, type, bytes, worker_name, created_at)
-			SELECT execution_id, attempt, name, type, bytes, worker_name, {now} FROM kept WHERE execution_id IS NOT NULL
-			ON CONFLICT (execution_id, attempt, name) DO UPDATE SET type = excluded.type, bytes = excluded.bytes`, args...)
+			WITH kept (execution_id, attempt, name, type, bytes, worker_name, location) AS (`+list+`)
+			INSERT INTO artifact (execution_id, attempt, name, type, bytes, worker_name, location, created_at)
+			SELECT execution_id, attempt, name, type, bytes, worker_name, location, {now} FROM kept WHERE execution_id IS NOT NULL
+			ON CONFLICT (execution_id, attempt, name)
+				DO UPDATE SET type = excluded.type, bytes = excluded.bytes, location = excluded.location`, args...)
 		if err != nil {
 			return wrap(err, "store artifacts of execution %d and others", some[0][0])
 		}
@@ -43,34 +56,98 @@ func (q *Queries) PutArtifacts(ctx context.Context, left ...Left) error {
 	return nil
 }
 
-// StoredArtifact is an artifact and the worker that has its file.
+// StoredArtifact is an artifact, the worker that has its file, and where else it is.
 type StoredArtifact struct {
 	attune.Artifact
-	Worker string
+	ID          int64
+	ExecutionID int64
+	Worker      string
+	Location    Location
+}
+
+const artifactColumns = `id, execution_id, attempt, name, type, bytes, worker_name, location, created_at`
+
+func scanArtifact(row scanner) (a StoredArtifact, err error) {
+	var created int64
+	err = row.Scan(&a.ID, &a.ExecutionID, &a.Attempt, &a.Name, (*string)(&a.Type), &a.Bytes, &a.Worker, (*string)(&a.Location), &created)
+	a.CreatedAt = fromMicros(created)
+	return a, err
 }
 
 // Artifacts returns what an execution left, by attempt and name.
 func (q *Queries) Artifacts(ctx context.Context, executionID int64) ([]StoredArtifact, error) {
-	scan := func(row scanner) (a StoredArtifact, err error) {
-		var created int64
-		err = row.Scan(&a.Attempt, &a.Name, (*string)(&a.Type), &a.Bytes, &a.Worker, &created)
-		a.CreatedAt = fromMicros(created)
-		return a, err
-	}
-	artifacts, err := collect(ctx, q, scan, `SELECT attempt, name, type, bytes, worker_name, created_at FROM artifact
+	artifacts, err := collect(ctx, q, scanArtifact, `SELECT `+artifactColumns+` FROM artifact
 		WHERE execution_id = $1 ORDER BY attempt, name`, executionID)
 	return artifacts, wrap(err, "list the artifacts of execution %d", executionID)
 }
 
-// ExpireArtifacts removes at most limit artifact rows of final executions that are older than age.
-func (q *Queries) ExpireArtifacts(ctx context.Context, age time.Duration, limit int) (int64, error) {
-	n, err := q.exec(ctx, `
-		DELETE FROM artifact WHERE id IN (
-			SELECT a.id FROM artifact a JOIN execution e ON e.id = a.execution_id
-			WHERE a.created_at < {now} - $1
-				AND e.status IN ('completed', 'failed', 'timeout', 'cancelled', 'abandoned')
-			ORDER BY a.created_at LIMIT $2)`, age.Microseconds(), limit)
-	return n, wrap(err, "expire artifact rows")
+// Artifact returns what an attempt left under a name; false if it has left nothing, or has not ended.
+func (q *Queries) Artifact(ctx context.Context, executionID int64, attempt int, name string) (StoredArtifact, bool, error) {
+	a, err := scanArtifact(q.row(ctx, `SELECT `+artifactColumns+` FROM artifact
+		WHERE execution_id = $1 AND attempt = $2 AND name = $3`, executionID, attempt, name))
+	if errors.Is(err, sql.ErrNoRows) {
+		return a, false, nil
+	}
+	return a, err == nil, wrap(err, "look up an artifact of execution %d", executionID)
+}
+
+// PendingArtifacts returns at most limit artifacts that a worker has still to put into the artifact store, the oldest
+// first.
+func (q *Queries) PendingArtifacts(ctx context.Context, worker string, limit int) ([]StoredArtifact, error) {
+	pending, err := collect(ctx, q, scanArtifact, `SELECT `+artifactColumns+` FROM artifact
+		WHERE worker_name = $1 AND location = 'pending' ORDER BY id LIMIT $2`, worker, limit)
+	return pending, wrap(err, "list the artifacts of worker %s that are to be stored", worker)
+}
+
+// MarkLocated notes where artifacts are that were to be stored, and returns the ids of those that still have a row: who
+// has stored another one has stored it for nobody. It may be repeated.
+func (q *Queries) MarkLocated(ctx context.Context, at Location, ids []int64) (map[int64]bool, error) {
+	there := map[int64]bool{}
+	for some := range slices.Chunk(ids, artifactRows) {
+		list, args := inList([]any{string(at)}, some)
+		scan := func(row scanner) (id int64, err error) { return id, row.Scan(&id) }
+		marked, err := collect(ctx, q, scan, `UPDATE artifact SET location = $1 WHERE id IN `+list+` RETURNING id`, args...)
+		if err != nil {
+			return nil, wrap(err, "mark artifacts as %s", at)
+		}
+		for _, id := range marked {
+			there[id] = true
+		}
+	}
+	return there, nil
+}
+
+// ExpiredArtifacts returns at most limit artifacts of final executions that are older than age. Those in an artifact
+// store are left out unless stored is set: who has no store can't remove them there.
+func (q *Queries) ExpiredArtifacts(ctx context.Context, age time.Duration, stored bool, limit int) ([]StoredArtifact, error) {
+	expired, err := collect(ctx, q, scanArtifact, `
+		SELECT `+artifactColumns+` FROM artifact a WHERE a.created_at < {now} - $1 AND (a.location <> 'stored' OR $2)
+			AND EXISTS (SELECT 1 FROM execution e WHERE e.id = a.execution_id
+				AND e.status IN ('completed', 'failed', 'timeout', 'cancelled', 'abandoned'))
+		ORDER BY a.created_at LIMIT $3`, age.Microseconds(), stored, limit)
+	return expired, wrap(err, "list expired artifacts")
+}
+
+// DeleteArtifacts removes rows of artifacts. One that has come into the artifact store since it was read as being
+// elsewhere stays.
+func (q *Queries) DeleteArtifacts(ctx context.Context, artifacts []StoredArtifact) (deleted int64, err error) {
+	for _, stored := range []bool{true, false} {
+		var ids []int64
+		for _, a := range artifacts {
+			if (a.Location == LocationStored) == stored {
+				ids = append(ids, a.ID)
+			}
+		}
+		for some := range slices.Chunk(ids, artifactRows) {
+			list, args := inList([]any{stored}, some)
+			n, err := q.exec(ctx, `DELETE FROM artifact WHERE (location <> 'stored' OR $1) AND id IN `+list, args...)
+			if err != nil {
+				return deleted, wrap(err, "remove artifact rows")
+			}
+			deleted += n
+		}
+	}
+	return deleted, nil
 }
 
 // WorkersOf returns the names of all workers that an execution was on, which keep its files.

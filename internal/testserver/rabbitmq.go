@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -124,22 +122,7 @@ func (r *RabbitMQ) Start() error {
 
 // answers tells whether the node serves both protocols: the management listener is the last one to start.
 func (r *RabbitMQ) answers(ctx context.Context) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.ManagementURL+"/api/health/checks/virtual-hosts", nil)
-	if err != nil {
-		return err
-	}
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = answer.Body.Close() }() // read to its end below
-	if _, err := io.Copy(io.Discard, answer.Body); err != nil {
-		return err
-	}
-	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("the health check answers %s", answer.Status)
-	}
-	return nil
+	return answersOK(ctx, r.ManagementURL+"/api/health/checks/virtual-hosts")
 }
 
 // Halt ends the server in good order; the data stays.

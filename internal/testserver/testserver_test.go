@@ -97,3 +97,41 @@ func TestRabbitMQComesBackAndLeavesNothing(t *testing.T) {
 		t.Errorf("left behind: %v", left)
 	}
 }
+
+func TestS3KeepsItsDataAndLeavesNothing(t *testing.T) {
+	t.Parallel()
+	s, err := testserver.StartS3()
+	if err != nil {
+		t.Fatal(err)
+	}
+	health := func() error {
+		answer, err := http.Get(s.Endpoint + "/health")
+		if err == nil {
+			answer.Body.Close()
+		}
+		http.DefaultClient.CloseIdleConnections()
+		return err
+	}
+	for _, stop := range []func(){s.Halt, s.Kill} {
+		stop()
+		if health() == nil {
+			t.Error("it answers although it was stopped")
+		}
+		if err := s.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if err := health(); err != nil {
+			t.Error(err)
+		}
+	}
+	address := strings.TrimPrefix(s.Endpoint, "http://")
+	if len(running(t, address)) == 0 {
+		t.Fatal("no process has the address: what is looked for below would never be found")
+	}
+	if err := s.Stop(); err != nil {
+		t.Error(err)
+	}
+	if left := running(t, address); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}

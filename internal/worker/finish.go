@@ -33,6 +33,7 @@ func (w *Worker) finish(e ending) {
 		cancel()
 		if why == nil {
 			w.failing.finish.Over(storedAgain)
+			w.uploads.wake()
 			return
 		}
 	}
@@ -47,6 +48,7 @@ func (w *Worker) finish(e ending) {
 		err := w.courier.insist(w.trying, e)
 		if err == nil {
 			w.failing.finish.Over(storedAgain)
+			w.uploads.wake()
 			return
 		}
 		w.failing.finish.Warn("result not stored, it is repeated", err, "execution", e.Fence.ExecutionID)
@@ -84,6 +86,7 @@ func (w *Worker) emptySpool(ctx context.Context) error {
 		err := w.courier.empty(ctx, w.spool)
 		if err == nil {
 			w.failing.deliver.Over("the spool is delivered")
+			w.uploads.wake()
 			w.failing.finish.Over(storedAgain)
 			return nil
 		}
@@ -131,7 +134,7 @@ func (c courier) keepStale(ctx context.Context, e ending) {
 		if err != nil {
 			return err
 		}
-		return q.PutArtifacts(ctx, store.Left{ExecutionID: e.Fence.ExecutionID, Worker: worker.Name, Artifacts: e.Artifacts})
+		return q.PutArtifacts(ctx, c.executions.Left(e.Fence.ExecutionID, worker.Name, e.Artifacts))
 	})
 	if err != nil {
 		c.log.Warn("artifacts of a refused attempt are not listed", "execution", e.Fence.ExecutionID, "error", err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/internal/artifact"
+	"github.com/attune-automation/attune/internal/objects"
 	"github.com/attune-automation/attune/internal/store"
 )
 
@@ -27,7 +29,8 @@ func (w *Worker) retain(ctx context.Context) error {
 	ticker := time.NewTicker(time.Hour)
 	defer ticker.Stop()
 	for {
-		n, err := w.deps.Artifacts.Sweep(ctx, expired(w.deps.Store, w.cfg.Retention))
+		gone := &sweep{store: w.deps.Store, objects: w.deps.Objects, retention: w.cfg.Retention, log: w.log}
+		n, err := w.deps.Artifacts.Sweep(ctx, gone.of(w.cfg.Name))
 		if err != nil && ctx.Err() == nil {
 			w.log.Error("removing old artifacts failed, it is repeated", "error", err)
 		}
@@ -42,21 +45,30 @@ func (w *Worker) retain(ctx context.Context) error {
 	}
 }
 
-// expired returns what chooses the executions whose files may go.
-func expired(db *store.Store, retention time.Duration) func(context.Context, []artifact.Kept) ([]int64, error) {
+// sweep chooses what goes of what workers have kept.
+type sweep struct {
+	store     *store.Store
+	objects   *objects.Store // nil for none
+	retention time.Duration
+	log       *slog.Logger
+	away      bool // the artifact store, as of this sweep
+}
+
+// of returns what chooses the executions whose files on a worker may go.
+func (s *sweep) of(worker string) func(context.Context, []artifact.Kept) ([]int64, error) {
 	return func(ctx context.Context, batch []artifact.Kept) ([]int64, error) {
 		var gone []int64
 		for _, kept := range batch {
 			age := time.Since(kept.Touched)
-			row, err := db.Read().Execution(ctx, kept.ID)
+			row, err := s.store.Read().Execution(ctx, kept.ID)
 			switch {
 			case attune.ErrorCode(err) == attune.CodeNotFound:
-				if age > orphanAge {
+				if age > orphanAge && s.forgotten(ctx, worker, kept.ID) {
 					gone = append(gone, kept.ID)
 				}
 			case err != nil:
 				return nil, err
-			case retention > 0 && row.Status.Final() && age > retention:
+			case s.retention > 0 && row.Status.Final() && age > s.retention:
 				gone = append(gone, kept.ID)
 			}
 		}
@@ -64,9 +76,25 @@ func expired(db *store.Store, retention time.Duration) func(context.Context, []a
 	}
 }
 
+// forgotten removes what a worker that was killed may have left of a deleted execution in the artifact store, and
+// returns whether nothing is there: until then the files, which are all that tells of it, stay.
+func (s *sweep) forgotten(ctx context.Context, worker string, id int64) bool {
+	if s.objects == nil || s.away {
+		return !s.away
+	}
+	err := s.objects.DeletePrefix(ctx, artifact.KeyDir(worker, id))
+	if err != nil {
+		s.away = true
+		s.log.Warn("files of deleted executions stay until the artifact store can be asked for what it has of them", "error", err)
+	}
+	return err == nil
+}
+
 // Host is what the workers of the embedded shape share: one data directory.
 type Host struct {
 	Store        *store.Store
+	Objects      *objects.Store // gets what attempts leave; nil for none
+	Logger       *slog.Logger
 	DataDir      string
 	ArtifactsDir string
 	Retention    time.Duration // of artifact files; 0 keeps them
@@ -115,12 +143,13 @@ func (h Host) tidyArtifacts(ctx context.Context) error {
 		return fmt.Errorf("tidy artifacts: %w", err)
 	}
 	var faults []error
+	gone := &sweep{store: h.Store, objects: h.Objects, retention: h.Retention, log: h.Logger}
 	for _, entry := range workers {
 		kept, err := artifact.New(h.ArtifactsDir, entry.Name())
 		if err != nil {
 			continue // no worker's directory
 		}
-		_, err = kept.Sweep(ctx, expired(h.Store, h.Retention))
+		_, err = kept.Sweep(ctx, gone.of(entry.Name()))
 		faults = append(faults, err)
 		_, err = h.Store.Read().WorkerByName(ctx, entry.Name())
 		if attune.ErrorCode(err) == attune.CodeNotFound { // who has a row may be about to use its directory

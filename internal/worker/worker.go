@@ -16,6 +16,7 @@ import (
 	"github.com/attune-automation/attune/internal/broker"
 	"github.com/attune-automation/attune/internal/execution"
 	"github.com/attune-automation/attune/internal/host"
+	"github.com/attune-automation/attune/internal/objects"
 	"github.com/attune-automation/attune/internal/process"
 	"github.com/attune-automation/attune/internal/runtime"
 	"github.com/attune-automation/attune/internal/secret"
@@ -78,7 +79,8 @@ type Deps struct {
 	Runtimes   *runtime.Registry
 	Processes  *process.Supervisor
 	Artifacts  *artifact.Store
-	Keys       *secret.Safe // decrypts keys and secret parameters
+	Objects    *objects.Store // gets what attempts leave; nil for none, then it stays in Artifacts alone
+	Keys       *secret.Safe   // decrypts keys and secret parameters
 	Logger     *slog.Logger
 }
 
@@ -94,6 +96,7 @@ type Worker struct {
 	confiner *Confiner
 	spool    *spool
 	courier  courier
+	uploads  *uploads // nil without an artifact store
 	failing  failing
 
 	id          int64
@@ -130,6 +133,7 @@ func New(cfg Config, deps Deps) *Worker {
 		spool:      newSpool(cfg.Home.spool()),
 		registered: make(chan struct{}),
 		courier:    courier{deps.Executions, deps.Store, log},
+		uploads:    newUploads(cfg.Name, deps, log),
 		failing:    nothingFails(log),
 		trying:     trying, endTrying: endTrying,
 		draining: make(chan struct{}),
@@ -193,6 +197,9 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 	tending.Go(func() error { return w.keepLease(control) })
 	tending.Go(func() error { return w.deliverSpool(control) })
 	tending.Go(func() error { return w.sendOutput(control) })
+	if w.uploads != nil {
+		tending.Go(func() error { return w.uploads.run(control) })
+	}
 	tending.Go(func() error { return w.deps.Processes.Reap(control) })
 	tending.Go(func() error {
 		select {
@@ -209,7 +216,7 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 		err = errors.Join(err, cause)
 	}
 	w.finishRunning(stopWork, err)
-	w.awaitSpool()
+	w.awaitDelivered()
 	stopControl(errShutdown)
 	// What is kept goes before the home does, and before the lock does.
 	return errors.Join(err, tending.Wait(), w.rooms.close(), w.vault.empty(), w.deps.Processes.Close(), w.leave(context.WithoutCancel(ctx)))
@@ -248,16 +255,22 @@ func (w *Worker) finishRunning(stopWork context.CancelCauseFunc, why error) {
 	w.running.Wait()
 }
 
-// awaitSpool gives the database some time to take what is in the spool; what is left waits for the next start.
-func (w *Worker) awaitSpool() {
+// awaitDelivered gives the database some time to take what is in the spool, and the artifact store what has just ended;
+// what is left waits for the next start.
+func (w *Worker) awaitDelivered() {
 	late := time.NewTimer(storeGrace)
 	defer late.Stop()
 	look := time.NewTicker(20 * time.Millisecond)
 	defer look.Stop()
-	for w.spool.size() > 0 {
+	for w.spool.size() > 0 || !w.uploads.done() {
 		select {
 		case <-late.C:
-			w.log.Warn("results wait in the spool for the next start", "results", w.spool.size())
+			if n := w.spool.size(); n > 0 {
+				w.log.Warn("results wait in the spool for the next start", "results", n)
+			}
+			if !w.uploads.done() {
+				w.log.Warn("artifacts wait for the next start to go into the artifact store")
+			}
 			return
 		case <-w.kill:
 			return

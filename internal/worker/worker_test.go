@@ -19,6 +19,7 @@ import (
 	"github.com/attune-automation/attune/internal/broker"
 	"github.com/attune-automation/attune/internal/broker/inproc"
 	"github.com/attune-automation/attune/internal/execution"
+	"github.com/attune-automation/attune/internal/objects"
 	"github.com/attune-automation/attune/internal/pack"
 	"github.com/attune-automation/attune/internal/process"
 	"github.com/attune-automation/attune/internal/runtime"
@@ -42,6 +43,7 @@ type host struct {
 	store     *store.Store
 	broker    *inproc.Broker
 	keys      *secret.Safe
+	objects   *objects.Store // nil for none
 	log       *slog.Logger
 	cfg       worker.Config
 	worker    *worker.Worker
@@ -102,7 +104,7 @@ func (h *host) begin() {
 		h.t.Fatal(err)
 	}
 	h.worker = worker.New(h.cfg, worker.Deps{
-		Store: h.store, Broker: h.broker, Executions: h.Service, Processes: processes, Artifacts: artifacts,
+		Store: h.store, Broker: h.broker, Executions: h.Service, Processes: processes, Artifacts: artifacts, Objects: h.objects,
 		Runtimes: runtime.NewRegistry(local.New(local.Config{
 			Processes: processes, FallbackPath: os.Getenv("PATH"), SupportDir: filepath.Join(h.dir, "runtimes"),
 			CacheFile: filepath.Join(h.dir, "runtimes.json"), Logger: slog.New(slog.DiscardHandler),

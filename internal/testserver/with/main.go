@@ -1,7 +1,7 @@
-// Command with runs a command beside a private PostgreSQL and a private RabbitMQ, whose addresses it finds in its
-// environment: with go test ./...
+// Command with runs a command beside a private PostgreSQL, a private RabbitMQ and a private S3 server, whose addresses it
+// finds in its environment: with go test ./...
 //
-// A server that ATTUNE_TEST_POSTGRES_URL or ATTUNE_TEST_AMQP_URL names already is used instead. Its exit status is the
+// A server that ATTUNE_TEST_POSTGRES_URL, ATTUNE_TEST_AMQP_URL or ATTUNE_TEST_S3_URL names already is used instead. Its exit status is the
 // command's.
 package main
 
@@ -24,6 +24,7 @@ const (
 	postgresURL   = "ATTUNE_TEST_POSTGRES_URL"
 	amqpURL       = "ATTUNE_TEST_AMQP_URL"
 	managementURL = "ATTUNE_TEST_AMQP_MANAGEMENT_URL"
+	s3URL         = "ATTUNE_TEST_S3_URL" // of an endpoint; who asks is in the variables that AWS's own programs read
 )
 
 func main() {
@@ -43,12 +44,16 @@ func run(command []string) (status int, err error) {
 	defer stop()
 	var postgres *testserver.Postgres
 	var rabbitmq *testserver.RabbitMQ
+	var s3 *testserver.S3
 	var starting errgroup.Group
 	if os.Getenv(postgresURL) == "" {
 		starting.Go(func() (err error) { postgres, err = testserver.StartPostgres(false); return err })
 	}
 	if os.Getenv(amqpURL) == "" {
 		starting.Go(func() (err error) { rabbitmq, err = testserver.StartRabbitMQ(); return err })
+	}
+	if os.Getenv(s3URL) == "" {
+		starting.Go(func() (err error) { s3, err = testserver.StartS3(); return err })
 	}
 	failed := starting.Wait()
 	env := os.Environ()
@@ -59,6 +64,10 @@ func run(command []string) (status int, err error) {
 	if rabbitmq != nil {
 		defer func() { err = errors.Join(err, rabbitmq.Stop()) }()
 		env = append(env, amqpURL+"="+rabbitmq.URL, managementURL+"="+rabbitmq.ManagementURL)
+	}
+	if s3 != nil {
+		defer func() { err = errors.Join(err, s3.Stop()) }()
+		env = append(append(env, s3URL+"="+s3.Endpoint), s3.Env...)
 	}
 	if failed != nil {
 		return 1, failed
