@@ -33,9 +33,10 @@ func (c *Client) Pack(ctx context.Context, ref string) (attune.Pack, error) {
 	return get[attune.Pack](ctx, c, "/packs/"+url.PathEscape(ref), nil)
 }
 
-// InstallPack installs a pack, or its next version, from a gzip-compressed tar archive.
+// InstallPack installs a pack, or its next version, from a gzip-compressed tar archive. One that is an io.Seeker is sent again
+// from its start to a server that is busy.
 func (c *Client) InstallPack(ctx context.Context, archive io.Reader) (p attune.Pack, err error) {
-	k := call{method: http.MethodPost, path: "/packs", raw: archive, header: http.Header{"Content-Type": {"application/gzip"}}}
+	k := call{method: http.MethodPost, path: "/packs", raw: archive, twice: true, header: http.Header{"Content-Type": {"application/gzip"}}}
 	return p, c.do(ctx, k, &p)
 }
 

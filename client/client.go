@@ -1,8 +1,33 @@
 // Package client is the Go client of Attune's HTTP API. The command line uses nothing else.
 //
-// It owns how a request is written and an answer is read: authentication, retries, and errors, which are all
-// *attune.Error. It decides nothing and stores nothing. A server inside the same process is called alike, through
-// InProcess.
+// It owns how a request is written and an answer is read: authentication, retries, and errors. It decides nothing and
+// stores nothing. A server inside the same process is called alike, through InProcess.
+//
+//	c := client.New(client.Config{BaseURL: "https://attune.example.com", Token: os.Getenv("ATTUNE_TOKEN")})
+//	defer c.Close()
+//	e, err := c.Submit(ctx, client.Submission{Action: "core.echo", Parameters: json.RawMessage(`{"message":"hi"}`)})
+//	…
+//	e, err = c.WaitExecution(ctx, e.ID) // e.Status, e.Result, e.Error
+//
+// # Errors
+//
+// What the server refuses, and a server that can't be reached, is an *attune.Error: errors.As finds it, and its Code tells
+// what kind it is (attune.CodeNotFound, attune.CodeInvalid with the fields in Details, attune.CodeUnavailable, …). An action
+// that fails is no error: it is an execution whose Status is not completed. When a context ends, the error is its cause.
+//
+// # Retries
+//
+// A server that is too busy (429), or whose database is away (503), is asked again, up to five times in all, each time
+// after twice the pause, and not before the time that it names (Retry-After); one that names more than a minute is not
+// waited for. Only what is harmless to do twice is done again: whatever reads, sets or deletes, a refused submission (429), a
+// pack's archive that can be rewound (io.Seeker), and a submission with an IdempotencyKey. Without a key, a submission
+// that met a 503 may have been stored, and who sends it again may run it twice. A server that can't be reached is an
+// error at once, but to WaitExecution, which waits a minute for one that starts again.
+//
+// # Streams
+//
+// Logs, OpenArtifact and Events go on for as long as there is something to come: their context ends them. What they
+// return has to be closed, or read to its end.
 package client
 
 import (
@@ -17,6 +42,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -72,15 +98,17 @@ type call struct {
 	path   string // below /api/v1
 	query  url.Values
 	body   any       // JSON
-	raw    io.Reader // instead of body; then the request is not repeated
+	raw    io.Reader // instead of body; then the request is only repeated if it can be rewound
 	header http.Header
+	twice  bool     // a POST that is harmless to repeat
+	sent   *sending // raw, on its way
 }
 
 // Retries of a request that the server was too busy for.
 const (
 	maxTries   = 5
 	firstPause = 200 * time.Millisecond
-	maxPause   = 10 * time.Second
+	maxPause   = time.Minute // a server that asks for more is not waited for
 )
 
 // do makes a call and decodes the answer into out, if out is not nil.
@@ -109,6 +137,9 @@ func (c *Client) absent() (time.Duration, bool) {
 func (c *Client) open(ctx context.Context, k call) (*http.Response, error) {
 	pause := firstPause
 	for try := 1; ; try++ {
+		if k.raw != nil {
+			k.sent = &sending{Reader: k.raw, over: make(chan struct{})}
+		}
 		answer, err := c.once(ctx, k)
 		if err != nil {
 			return nil, err
@@ -117,28 +148,66 @@ func (c *Client) open(ctx context.Context, k call) (*http.Response, error) {
 			return answer, nil
 		}
 		busy := answer.StatusCode == http.StatusTooManyRequests || answer.StatusCode == http.StatusServiceUnavailable
-		wait := max(pause, retryAfter(answer))
+		wait := max(pause, retryAfter(answer.Header, time.Now()))
 		failure := readProblem(answer)
-		if !busy || !k.repeatable() || try == maxTries {
+		if !busy || !k.repeatable(answer.StatusCode) || try == maxTries || wait > maxPause || !k.rewind(ctx) {
 			return nil, failure
 		}
-		if err := sleep(ctx, min(wait, maxPause)); err != nil {
+		if err := sleep(ctx, wait); err != nil {
 			return nil, err
 		}
 		pause *= 2
 	}
 }
 
-func (k call) repeatable() bool {
-	return k.raw == nil && (k.method != http.MethodPost || k.header.Get("Idempotency-Key") != "")
+// repeatable tells whether a call that was answered so may be made again. What was refused for being too much has done
+// nothing; what met a database that went away may have.
+func (k call) repeatable(status int) bool {
+	return status == http.StatusTooManyRequests || k.method != http.MethodPost || k.twice || k.header.Get("Idempotency-Key") != ""
 }
 
-func retryAfter(answer *http.Response) time.Duration {
-	seconds, err := strconv.Atoi(answer.Header.Get("Retry-After"))
-	if err != nil {
-		return 0
+// sending is a body on its way. A transport may read on after it has returned an answer, until it closes the body.
+type sending struct {
+	io.Reader
+	over chan struct{}
+	once sync.Once
+}
+
+// Close tells that nobody reads any more. What is sent stays open: it is its owner's.
+func (s *sending) Close() error {
+	s.once.Do(func() { close(s.over) })
+	return nil
+}
+
+// rewind makes the body ready to be sent again, if it can be.
+func (k call) rewind(ctx context.Context) bool {
+	if k.raw == nil {
+		return true
 	}
-	return time.Duration(seconds) * time.Second
+	body, ok := k.raw.(io.Seeker)
+	if !ok {
+		return false
+	}
+	select {
+	case <-k.sent.over:
+	case <-ctx.Done():
+		return false
+	}
+	_, err := body.Seek(0, io.SeekStart)
+	return err == nil
+}
+
+// retryAfter is how long the server asks to be left alone: a number of seconds, or a time (RFC 9110, section 10.2.3).
+func retryAfter(header http.Header, now time.Time) time.Duration {
+	text := header.Get("Retry-After")
+	seconds, err := strconv.ParseUint(text, 10, 31)
+	if err == nil || errors.Is(err, strconv.ErrRange) { // of what is out of range, the largest
+		return time.Duration(seconds) * time.Second
+	}
+	if at, err := http.ParseTime(text); err == nil {
+		return at.Sub(now)
+	}
+	return 0
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
@@ -193,6 +262,9 @@ func (c *Client) request(ctx context.Context, k call) (*http.Request, error) {
 	}
 	for name, values := range k.header {
 		request.Header[name] = values
+	}
+	if k.raw != nil {
+		request.Body, request.GetBody = k.sent, nil
 	}
 	if body != nil && request.Header.Get("Content-Type") == "" {
 		request.Header.Set("Content-Type", kind)

@@ -19,7 +19,7 @@ import (
 	"github.com/attune-automation/attune/client"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(running{m}) }
 
 // calling runs test against handler over the network and in process.
 func calling(t *testing.T, handler http.HandlerFunc, test func(*testing.T, *client.Client)) {
@@ -93,7 +93,12 @@ func TestAnswersThatAreNoProblemAreQuoted(t *testing.T) {
 // busy refuses the first requests and counts all of them.
 func busy(refusals int64, status int) (http.HandlerFunc, *atomic.Int64) {
 	var seen atomic.Int64
-	return func(w http.ResponseWriter, _ *http.Request) {
+	return func(w http.ResponseWriter, r *http.Request) {
+		sent, _ := io.ReadAll(r.Body)
+		if r.URL.Path == "/api/v1/packs" && string(sent) != "x" {
+			w.WriteHeader(http.StatusInternalServerError) // it was not sent from its start
+			return
+		}
 		if seen.Add(1) <= refusals {
 			w.Header().Set("Retry-After", "0")
 			w.WriteHeader(status)
@@ -106,30 +111,37 @@ func busy(refusals int64, status int) (http.HandlerFunc, *atomic.Int64) {
 func TestBusyServerIsAskedAgainWhereThatIsHarmless(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		call func(context.Context, *client.Client) error
-		seen int64
-		code attune.Code
+		call       func(context.Context, *client.Client) error
+		much, away bool // asked again when it was too much, when the database was away
 	}{
-		"get":    {func(ctx context.Context, c *client.Client) error { _, err := c.Execution(ctx, 7); return err }, 3, ""},
-		"delete": {func(ctx context.Context, c *client.Client) error { return c.Delete(ctx, 7) }, 3, ""},
+		"get":    {func(ctx context.Context, c *client.Client) error { _, err := c.Execution(ctx, 7); return err }, true, true},
+		"delete": {func(ctx context.Context, c *client.Client) error { return c.Delete(ctx, 7) }, true, true},
 		"submit with a key": {func(ctx context.Context, c *client.Client) error {
 			_, err := c.Submit(ctx, client.Submission{Action: "a.b", IdempotencyKey: "k"})
 			return err
-		}, 3, ""},
+		}, true, true},
 		"submit without": {func(ctx context.Context, c *client.Client) error {
 			_, err := c.Submit(ctx, client.Submission{Action: "a.b"})
 			return err
-		}, 1, attune.CodeUnavailable},
+		}, true, false},
 		"upload": {func(ctx context.Context, c *client.Client) error {
 			_, err := c.InstallPack(ctx, strings.NewReader("x"))
 			return err
-		}, 1, attune.CodeUnavailable},
+		}, true, true},
+		"upload of what can't be rewound": {func(ctx context.Context, c *client.Client) error {
+			_, err := c.InstallPack(ctx, io.MultiReader(strings.NewReader("x")))
+			return err
+		}, false, false},
 	} {
 		for _, status := range []int{http.StatusTooManyRequests, http.StatusServiceUnavailable} {
 			handler, seen := busy(2, status)
 			c := client.New(client.Config{Transport: client.InProcess(handler)})
 			err := test.call(context.Background(), c)
-			if attune.ErrorCode(err) != test.code || seen.Load() != test.seen {
+			want, code := int64(3), attune.Code("")
+			if status == http.StatusTooManyRequests && !test.much || status == http.StatusServiceUnavailable && !test.away {
+				want, code = 1, attune.CodeUnavailable
+			}
+			if attune.ErrorCode(err) != code || seen.Load() != want {
 				t.Errorf("%s, %d: asked %d times, %v", name, status, seen.Load(), err)
 			}
 		}
@@ -254,4 +266,39 @@ func TestEventsAreRead(t *testing.T) {
 			t.Errorf("%+v %v", seen, last)
 		}
 	})
+}
+
+func TestServerIsLeftAloneForAsLongAsItAsks(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		after string
+		seen  int64
+		least time.Duration
+	}{
+		"seconds":   {"1", 2, time.Second},
+		"a time":    {time.Now().Add(3 * time.Second).UTC().Format(http.TimeFormat), 2, time.Second},
+		"gone by":   {time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat), 2, 0},
+		"no number": {"soon", 2, 0},
+		"negative":  {"-5", 2, 0},
+		"too long":  {"3600", 1, 0},
+		"for ever":  {"99999999999999", 1, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var seen atomic.Int64
+			c := client.New(client.Config{Transport: client.InProcess(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				if seen.Add(1) == 1 {
+					w.Header().Set("Retry-After", test.after)
+					w.WriteHeader(http.StatusTooManyRequests)
+					return
+				}
+				_, _ = io.WriteString(w, `{"id":7}`)
+			}))})
+			begun := time.Now()
+			_, err := c.Execution(t.Context(), 7)
+			if took := time.Since(begun); seen.Load() != test.seen || took < test.least || took > 20*time.Second || (err == nil) != (test.seen == 2) {
+				t.Errorf("asked %d times in %v: %v", seen.Load(), took, err)
+			}
+		})
+	}
 }

@@ -55,6 +55,7 @@ type pipedResponse struct {
 
 func (w *pipedResponse) serve(handler http.Handler, r *http.Request) {
 	defer close(w.ended)
+	defer func() { _ = r.Body.Close() }() // as a RoundTripper has to; nothing was written to it
 	defer func() {
 		// As net/http does: a handler that can't go on aborts, so that the reader sees half an answer for what it is.
 		switch fault := recover(); fault {

@@ -54,6 +54,8 @@ type Config struct {
 	Origins      []string      // of pages elsewhere that may read answers
 	MaxWaiting   int           // executions that may wait before submissions are refused, 0 for any number
 	MessagesAway func() error  // why the broker is not connected, nil if it is; nil: it is part of this process
+
+	Hooks
 }
 
 // API is the operations. Handler may be called before Run; until Run has begun, changes are seen by looking alone.
@@ -84,17 +86,17 @@ func New(cfg Config) *API {
 	a.tokens, a.gate, a.guessing = tokenLookup(cfg.Store), newGate(cfg), outage.New(cfg.Logger)
 	mux := http.NewServeMux()
 	operations := humago.New(mux, a.settings())
-	operations.UseMiddleware(strictInput, textOnly(operations), a.checkAccess(operations))
+	operations.UseMiddleware(a.nameOperation, strictInput, textOnly(operations), a.checkAccess(operations))
 	for _, register := range []func(huma.API){
 		a.registerExecutions, a.registerSubmit, a.registerOutput, a.registerAdd, a.registerEvents, a.registerActions, a.registerPacks,
-		a.registerWorkers, a.registerKeys, a.registerReveal, a.registerTokens, a.registerSystem,
+		a.registerWorkers, a.registerKeys, a.registerReveal, a.registerTokens, a.registerSystem, a.registerMetrics,
 	} {
 		register(operations)
 	}
 	a.document = operations.OpenAPI()
 	finishDocument(a.document)
 	a.registerPages(mux)
-	a.handler = a.bodiesInTime(a.share(a.sessions(a.guard(a.authenticate(problemsFor(mux))))))
+	a.handler = a.observed(a.bodiesInTime(a.share(a.sessions(a.guard(a.authenticate(problemsFor(mux)))))))
 	return a
 }
 

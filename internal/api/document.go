@@ -9,18 +9,72 @@ import (
 	"encoding/json"
 	"fmt"
 	"html/template"
+	"maps"
 	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/attune-automation/attune/internal/web"
 )
 
-// finishDocument writes the OpenAPI document's paths as OpenAPI has them.
+// finishDocument writes the OpenAPI document's paths as OpenAPI has them, and all statuses that an operation may have.
 func finishDocument(document *huma.OpenAPI) {
 	document.Paths[artifactPath] = document.Paths[artifactRoute]
 	delete(document.Paths, artifactRoute)
+	nullReferences(document.Components.Schemas)
+	for _, item := range document.Paths {
+		for _, op := range methods(item) {
+			completeStatuses(op)
+		}
+	}
+}
+
+func methods(item *huma.PathItem) map[string]*huma.Operation {
+	all := map[string]*huma.Operation{
+		http.MethodGet: item.Get, http.MethodPost: item.Post, http.MethodPut: item.Put, http.MethodDelete: item.Delete,
+	}
+	maps.DeleteFunc(all, func(_ string, op *huma.Operation) bool { return op == nil })
+	return all
+}
+
+// completeStatuses documents what follows from the form of an operation: whoever has a token may have a wrong one, what
+// has a body may have one that is too large, and what is named may not be there.
+func completeStatuses(op *huma.Operation) {
+	statuses := []int{http.StatusUnprocessableEntity, http.StatusInternalServerError}
+	if _, guarded := op.Metadata[accessKey]; guarded {
+		statuses = append(statuses, http.StatusUnauthorized, http.StatusServiceUnavailable)
+	}
+	if op.RequestBody != nil {
+		statuses = append(statuses, http.StatusUnsupportedMediaType)
+	}
+	if op.RequestBody != nil || op.Method == http.MethodGet {
+		statuses = append(statuses, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge)
+	}
+	if strings.Contains(op.Path, "{") {
+		statuses = append(statuses, http.StatusNotFound)
+	}
+	for _, status := range statuses {
+		op.Responses[strconv.Itoa(status)] = refusal(status)
+	}
+	for _, later := range []int{http.StatusTooManyRequests, http.StatusServiceUnavailable} {
+		if answer := op.Responses[strconv.Itoa(later)]; answer != nil && op.Metadata[accessKey] != nil {
+			answer.Headers = map[string]*huma.Param{"Retry-After": {Schema: &huma.Schema{Type: "integer"}, Description: "seconds"}}
+		}
+	}
+	if ok := op.Responses["200"]; ok != nil && ok.Headers["ETag"] != nil {
+		op.Responses["304"] = &huma.Response{Description: http.StatusText(http.StatusNotModified), Headers: ok.Headers}
+	}
+	delete(op.Responses, "default")
+}
+
+// refusal is an answer that is a problem document.
+func refusal(status int) *huma.Response {
+	return &huma.Response{Description: http.StatusText(status), Content: map[string]*huma.MediaType{
+		"application/problem+json": {Schema: &huma.Schema{Ref: "#/components/schemas/ErrorModel"}},
+	}}
 }
 
 // Document returns the OpenAPI 3.1 document, indented.
@@ -82,10 +136,8 @@ func (a *API) operationsPage() ([]byte, error) {
 func (a *API) operations() []operation {
 	var all []operation
 	for path, item := range a.document.Paths {
-		for method, op := range map[string]*huma.Operation{"GET": item.Get, "POST": item.Post, "PUT": item.Put, "DELETE": item.Delete} {
-			if op != nil {
-				all = append(all, operation{method, path, op})
-			}
+		for method, op := range methods(item) {
+			all = append(all, operation{method, path, op})
 		}
 	}
 	slices.SortFunc(all, func(x, y operation) int {

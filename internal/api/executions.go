@@ -43,10 +43,12 @@ func (a *API) registerExecutions(operations huma.API) {
 		OperationID: "cancel-execution", Method: http.MethodPost, Path: "/api/v1/executions/{id}/cancel",
 		Tags: []string{executionTag}, Summary: "End an execution",
 		Description: "One that has not begun is cancelled at once; of one that runs, the worker ends every process. Asking again is harmless.",
+		Errors:      []int{http.StatusConflict},
 	}, ofExecution(attune.RoleOperator).forExecutions(itsKids())), inTime(a, a.cancelExecution))
 	huma.Register(operations, needs(huma.Operation{
 		OperationID: "delete-execution", Method: http.MethodDelete, Path: "/api/v1/executions/{id}", Tags: []string{executionTag},
 		Summary: "Delete an execution that has ended, with its artifacts", DefaultStatus: http.StatusNoContent,
+		Errors: []int{http.StatusConflict},
 	}, ofExecution(attune.RoleAdmin)), inTime(a, a.deleteExecution))
 }
 

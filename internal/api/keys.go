@@ -36,7 +36,7 @@ func (a *API) registerKeys(operations huma.API) {
 		OperationID: "set-key", Method: http.MethodPut, Path: "/api/v1/keys/{key}", Tags: []string{keyTag},
 		Summary:      "Store a key, or its next value",
 		Description:  "Executions that begin from then on get the new value.",
-		MaxBodyBytes: maxKeyBody,
+		MaxBodyBytes: maxKeyBody, Errors: []int{http.StatusConflict},
 	}, ofKey(attune.RoleAdmin)), inTime(a, a.setKey))
 	huma.Register(operations, needs(huma.Operation{
 		OperationID: "delete-key", Method: http.MethodDelete, Path: "/api/v1/keys/{key}", Tags: []string{keyTag},
@@ -45,12 +45,14 @@ func (a *API) registerKeys(operations huma.API) {
 	huma.Register(operations, needs(huma.Operation{
 		OperationID: "reveal-key", Method: http.MethodPost, Path: "/api/v1/keys/{key}/reveal", Tags: []string{keyTag},
 		Summary: "Get the value of a key", Description: "Who did so, and when, is kept in the audit log.",
+		Errors: []int{http.StatusConflict},
 	}, ofKey(attune.RoleAdmin)), inTime(a, a.revealKey))
 	huma.Register(operations, needs(huma.Operation{
 		OperationID: "rotate-keys", Method: http.MethodPost, Path: "/api/v1/keys/rotate", Tags: []string{keyTag},
 		Summary: "Encrypt everything under the newest master key",
 		Description: "On the embedded shape a new master key is made first. With PostgreSQL it is the first one in the server's " +
 			"key file, which every server and worker must have by then. What runs is not disturbed.",
+		Errors: []int{http.StatusConflict},
 	}, everywhere(attune.RoleAdmin)), a.rotateKeys)
 }
 

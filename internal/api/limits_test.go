@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -125,7 +126,7 @@ func TestBodiesWithoutEndEnd(t *testing.T) {
 	for head, want := range map[string]int{
 		"POST /api/v1/executions HTTP/1.1" + bearer:                              408,
 		"POST /api/v1/executions HTTP/1.1":                                       401,
-		"GET /api/v1/executions HTTP/1.1" + bearer:                               200,
+		"GET /api/v1/executions HTTP/1.1" + bearer:                               408,
 		fmt.Sprintf("POST /api/v1/executions/%d/cancel HTTP/1.1", e.ID) + bearer: 200,
 		"POST /nowhere HTTP/1.1" + bearer:                                        404,
 	} {
@@ -160,5 +161,60 @@ func TestDeadlineOfABodyIsNotTheAnswers(t *testing.T) {
 	}
 	if err := <-released; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestReaderThatHasGoneIsNoticed follows an execution that never begins, with a body that nobody asked for, and leaves.
+func TestReaderThatHasGoneIsNoticed(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	e := s.echo()
+	for _, path := range []string{fmt.Sprintf("/api/v1/executions/%d/logs/stdout?follow=1", e.ID), fmt.Sprintf("/api/v1/executions/%d?wait=60s", e.ID)} {
+		begun, ended := make(chan struct{}), make(chan struct{})
+		watched := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			close(begun)
+			defer close(ended)
+			s.handler.ServeHTTP(w, r)
+		}))
+		connection, err := net.Dial("tcp", strings.TrimPrefix(watched.URL, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(connection, "GET %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: 2\r\n\r\n{}", path, token)
+		<-begun
+		_ = connection.Close()
+		select {
+		case <-ended:
+		case <-time.After(20 * time.Second):
+			t.Errorf("%s is served to nobody", path)
+		}
+		watched.Close()
+	}
+}
+
+func TestBodyThatNobodyAskedForIsBounded(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	if status, text := s.send(http.MethodGet, "/api/v1/version", strings.Repeat("x", 1000)); status != 200 {
+		t.Errorf("%d %s", status, text)
+	}
+	s.wantProblem(http.MethodGet, "/api/v1/version", strings.Repeat("x", 100_000), 413, "no body")
+}
+
+func TestPathsThatMeanAnotherAreNotFound(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	e := s.echo()
+	for _, path := range []string{
+		"/api/v1//executions", "/api/v1/./executions", "/x/../api/v1/executions", "/api/v1/workers//drain", "/api/v1/version/.", "//", "/%2F",
+		fmt.Sprintf("/api/v1/executions/%d/artifacts/..", e.ID), fmt.Sprintf("/api/v1/executions/%d/artifacts/%%2e%%2e", e.ID),
+		fmt.Sprintf("/api/v1/executions/%d/artifacts/%%2e%%2e%%2f%%2e%%2e%%2f%d", e.ID, e.ID), "/x/../login", "/x/%2e%2e/login",
+	} {
+		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
+			s.wantProblem(method, path, "", 404, "there is nothing at")
+		}
+	}
+	if _, err := s.Execution(t.Context(), e.ID); err != nil {
+		t.Errorf("something was done to it: %v", err)
 	}
 }

@@ -34,10 +34,12 @@ func (a *API) registerPacks(operations huma.API) {
 		Summary:       "Install a pack, or its next version",
 		Description:   "The body is a gzip-compressed tar archive with pack.yaml at its root, of at most 16 MiB.",
 		DefaultStatus: http.StatusCreated, MaxBodyBytes: maxArchiveBytes + 1, BodyReadTimeout: uploadTime,
+		Errors: []int{http.StatusConflict},
 	}, within(attune.RoleAdmin)), inTime(a, a.installPack))
 	huma.Register(operations, needs(huma.Operation{
 		OperationID: "remove-pack", Method: http.MethodDelete, Path: "/api/v1/packs/{ref}", Tags: []string{packTag},
 		Summary: "Remove a pack; what was submitted with it still runs", DefaultStatus: http.StatusNoContent,
+		Errors: []int{http.StatusConflict},
 	}, ofPack(attune.RoleAdmin)), inTime(a, a.removePack))
 }
 

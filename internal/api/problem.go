@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"path"
+	"strings"
 	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -160,8 +162,13 @@ func writeProblem(w http.ResponseWriter, status int, message string) error {
 func problemsFor(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		handler, pattern := mux.Handler(r)
+		if !plain(r) || above(r, pattern) {
+			handler, pattern = http.NotFoundHandler(), ""
+		}
 		if pattern != "" {
-			mux.ServeHTTP(w, r)
+			if emptied(w, r) {
+				mux.ServeHTTP(w, r)
+			}
 			return
 		}
 		refusal := &statusOnly{header: w.Header()}
@@ -172,6 +179,19 @@ func problemsFor(mux *http.ServeMux) http.Handler {
 		}
 		_ = writeProblem(w, refusal.status, message) // the client has gone
 	})
+}
+
+// plain tells whether a path is written as it is meant. net/http redirects others, as those with dots, slashes that are
+// doubled or either of them encoded, to what it makes of them: that may be another operation, which nobody has asked for.
+func plain(r *http.Request) bool {
+	clean := path.Clean(r.URL.Path)
+	return r.URL.Path == clean || clean != "/" && r.URL.Path == clean+"/"
+}
+
+// above tells whether a path is the one above those that a pattern is for: net/http would redirect it there.
+func above(r *http.Request, pattern string) bool {
+	_, below, found := strings.Cut(pattern, "/")
+	return found && strings.Count(r.URL.Path, "/") < strings.Count(below, "/")+1
 }
 
 // statusOnly keeps what a refusal says in its status and header.

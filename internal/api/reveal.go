@@ -18,7 +18,7 @@ func (a *API) registerReveal(operations huma.API) {
 	huma.Register(operations, needs(huma.Operation{
 		OperationID: "reveal-parameters", Method: http.MethodPost, Path: "/api/v1/executions/{id}/reveal", Tags: []string{executionTag},
 		Summary:     "Get the parameters of an execution with the secret ones",
-		Description: "Who did so, and when, is kept in the audit log.",
+		Description: "Who did so, and when, is kept in the audit log.", Errors: []int{http.StatusConflict},
 	}, ofExecution(attune.RoleAdmin)), inTime(a, a.revealParameters))
 }
 

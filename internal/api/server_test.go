@@ -37,6 +37,7 @@ type server struct {
 	*client.Client
 	t          *testing.T
 	url        string
+	handler    http.Handler
 	store      *store.Store
 	executions *execution.Service
 	artifacts  string
@@ -88,7 +89,7 @@ func newServerOn(t *testing.T, db storetest.Database, change ...func(*api.Config
 	}
 	operations := api.New(cfg)
 	network := httptest.NewServer(operations.Handler())
-	s.url = network.URL
+	s.url, s.handler = network.URL, operations.Handler()
 	s.Client = client.New(client.Config{BaseURL: network.URL, Token: token})
 	t.Cleanup(func() { s.Close(); network.Close() })
 	return s, operations

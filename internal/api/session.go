@@ -32,7 +32,7 @@ func (a *API) sessions(next http.Handler) http.Handler {
 	}
 	open := a.guard(sameOrigin(front))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, pattern := front.Handler(r); pattern != "" {
+		if _, pattern := front.Handler(r); pattern != "" && plain(r) {
 			open.ServeHTTP(w, r)
 			return
 		}

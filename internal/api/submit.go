@@ -28,11 +28,12 @@ func (a *API) registerSubmit(operations huma.API) {
 		Summary: "Run an action, or a script file in no pack", DefaultStatus: http.StatusCreated, MaxBodyBytes: maxSubmissionBytes,
 		Description: "What an execution submits, with its own token, has it as its parent. Its idempotency keys are its own, " +
 			"the same ones for all of its attempts.",
+		Errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusTooManyRequests},
 	}, within(attune.RoleOperator).forExecutions(anyExecution())), inTime(a, a.submitExecution))
 	huma.Register(operations, needs(huma.Operation{
 		OperationID: "rerun-execution", Method: http.MethodPost, Path: "/api/v1/executions/{id}/rerun",
 		Tags: []string{executionTag}, Summary: "Run again with the same version of the action and the same input",
-		DefaultStatus: http.StatusCreated,
+		DefaultStatus: http.StatusCreated, Errors: []int{http.StatusTooManyRequests},
 	}, ofExecution(attune.RoleOperator)), inTime(a, a.rerunExecution))
 }
 

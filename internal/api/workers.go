@@ -25,7 +25,7 @@ func (a *API) registerWorkers(operations huma.API) {
 	for _, change := range workerChanges {
 		huma.Register(operations, needs(huma.Operation{
 			OperationID: change.verb + "-worker", Method: http.MethodPost, Path: "/api/v1/workers/{worker}/" + change.verb,
-			Tags: []string{workerTag}, Summary: change.summary,
+			Tags: []string{workerTag}, Summary: change.summary, Errors: []int{http.StatusConflict},
 		}, everywhere(attune.RoleAdmin)), inTime(a, func(ctx context.Context, in *oneWorker) (*workerAnswer, error) {
 			return a.changeWorker(ctx, in, change)
 		}))

@@ -83,7 +83,7 @@ func (a *app) complain(err error) {
 			text += "\n  " + d.String()
 		}
 	}
-	_, _ = fmt.Fprintf(a.Stderr, "attune: %s\n", text) // nowhere is left to say that it failed
+	_, _ = fmt.Fprintf(a.Stderr, "attune: %s\n", printableLines(text)) // nowhere is left to say that it failed
 }
 
 func exitFor(err error) int {

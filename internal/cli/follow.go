@@ -167,7 +167,7 @@ func (a *app) cancel(ctx context.Context, c *connection, id int64) {
 // note is a line for a person who watches, on stderr.
 func (a *app) note(format string, args ...any) {
 	if !a.flags.quiet {
-		_, _ = fmt.Fprintf(a.Stderr, "attune: "+format+"\n", args...) // nowhere is left to say that it failed
+		_, _ = fmt.Fprintf(a.Stderr, "attune: %s\n", printableLines(fmt.Sprintf(format, args...))) // nowhere is left to say that it failed
 	}
 }
 

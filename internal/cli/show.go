@@ -15,7 +15,7 @@ import (
 func (a *app) show(value any, text func(io.Writer) error) error {
 	switch a.flags.output {
 	case "json":
-		encoder := json.NewEncoder(a.Stdout)
+		encoder := json.NewEncoder(plainJSON{a.Stdout})
 		encoder.SetEscapeHTML(false)
 		encoder.SetIndent("", "  ")
 		return encoder.Encode(value)
@@ -86,16 +86,6 @@ func table(w io.Writer, head []string, rows [][]string) error {
 		}
 	}
 	return columns.Flush()
-}
-
-// printable keeps control characters of what users and actions wrote off the terminal.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
-			return ' '
-		}
-		return r
-	}, text)
 }
 
 // fields prints one thing as lines of name and value; empty values are left out.

@@ -63,6 +63,7 @@ type Worker struct {
 	Type               string
 	RuntimeID          string
 	Host               string
+	Port               string // of health and metrics: a port of this host alone, or an address; "" for none
 	Labels             map[string]string
 	Path               string // PATH of actions
 	Isolation          attune.Isolation

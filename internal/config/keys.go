@@ -48,6 +48,7 @@ func keys() []key {
 		text("worker.worker_type", attune.WorkerTypeLocal, func(c *Config) *string { return &c.Worker.Type }, workerType),
 		text("worker.runtime_id", "", func(c *Config) *string { return &c.Worker.RuntimeID }, oneOf(attune.RuntimePython, attune.RuntimeShell)),
 		text("worker.host", "", func(c *Config) *string { return &c.Worker.Host }, nil),
+		text("worker.port", "", func(c *Config) *string { return &c.Worker.Port }, workerPort),
 		number("worker.max_concurrent_tasks", "10", 1, 10000, func(c *Config) *int { return &c.Worker.MaxConcurrentTasks }),
 		duration("worker.heartbeat_interval", "30s", time.Second, time.Hour, func(c *Config) *time.Duration { return &c.Worker.HeartbeatInterval }),
 		duration("worker.task_timeout", "300s", time.Millisecond, 365*24*time.Hour, func(c *Config) *time.Duration { return &c.Worker.TaskTimeout }),
@@ -77,9 +78,6 @@ func keys() []key {
 var runAs = regexp.MustCompile(`^([1-9][0-9]{0,8}-[1-9][0-9]{0,8}|[a-zA-Z0-9_.-]+(,[a-zA-Z0-9_.-]+)*)$`)
 
 const defaultExchange = "attune.executions"
-
-// laterKeys are keys of the contract that have no effect yet. An empty value is what they are without one.
-var laterKeys = []string{"worker.port"}
 
 func text(name, deflt string, at func(*Config) *string, check func(string) error) key {
 	return key{
@@ -277,6 +275,17 @@ func origin(text string) error {
 	}
 	if port := u.Port(); port == "443" && u.Scheme == "https" || port == "80" && u.Scheme == "http" {
 		return fmt.Errorf("%q: leave out the port, as browsers do: write %s://%s", text, u.Scheme, u.Hostname())
+	}
+	return nil
+}
+
+// workerPort is a port of the loopback address, or an address.
+func workerPort(text string) error {
+	if n, err := strconv.Atoi(text); err == nil && n >= 0 && n <= 65535 {
+		return nil
+	}
+	if listenAddress(text) != nil {
+		return fmt.Errorf("%q is neither a port nor an address: write 9100 for this host alone, or 0.0.0.0:9100 for who may reach it", text)
 	}
 	return nil
 }

@@ -97,10 +97,7 @@ func (c *Config) applyValue(name string, entry pair, faults *faults) {
 	place := entry.place()
 	k, ok := find(name)
 	if !ok {
-		if slices.Contains(laterKeys, name) && entry.value.empty() {
-			return
-		}
-		faults.add(place, "%s", unknown(name, entry.value.node.Value))
+		faults.add(place, "%s", unknown(name))
 		return
 	}
 	set := func() error {
@@ -141,7 +138,7 @@ func (c *Config) applyEnviron(environ []string, faults *faults) {
 		keyName := strings.ToLower(strings.Replace(path, "__", ".", 1))
 		k, ok := find(keyName)
 		if !ok {
-			faults.add(name, "%s", unknown(keyName, text))
+			faults.add(name, "%s", unknown(keyName))
 			continue
 		}
 		if err := c.assign(k, text); err != nil {
@@ -175,10 +172,7 @@ func find(name string) (key, bool) {
 }
 
 // unknown says what is wrong with a key that has no effect, and what comes nearest.
-func unknown(name, text string) string {
-	if slices.Contains(laterKeys, name) {
-		return fmt.Sprintf("%s: not supported in this version: leave it out", name)
-	}
+func unknown(name string) string {
 	nearest, best := "", len(name)/2+1
 	for _, k := range keys() {
 		if d := distance(name, k.name); d < best {
@@ -195,7 +189,7 @@ func isSection(name string) bool { return slices.Contains(sections(), name) }
 
 // sections are the first parts of all keys, in the order of the contract.
 func sections() []string {
-	names := slices.Clone(laterKeys)
+	var names []string
 	for _, k := range keys() {
 		names = append(names, k.name)
 	}

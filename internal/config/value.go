@@ -31,7 +31,6 @@ type pair struct {
 func (p pair) place() string  { return fmt.Sprintf("%s:%d:%d", p.value.file, p.key.Line, p.key.Column) }
 func (v value) place() string { return fmt.Sprintf("%s:%d:%d", v.file, v.node.Line, v.node.Column) }
 func (v value) null() bool    { return v.node.Kind == yaml.ScalarNode && v.node.Tag == "!!null" }
-func (v value) empty() bool   { return v.node.Kind == yaml.ScalarNode && v.node.Value == "" }
 
 // holdsKeys tells a mapping that is not empty.
 func (v value) holdsKeys() bool { return v.node.Kind == yaml.MappingNode && len(v.node.Content) > 0 }

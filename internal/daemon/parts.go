@@ -44,6 +44,7 @@ type Parts struct {
 	mirror     *live.Mirror                  // of a server, whose workers are elsewhere; else nil
 	objects    *objects.Store                // the artifact store; nil for none
 	own        atomic.Pointer[worker.Worker] // of this process, if it has one
+	figures    atomic.Pointer[figures]       // of a process that lasts; nil of a command
 	floor      []byte                        // of the heap, see heapFloor
 }
 
@@ -79,7 +80,9 @@ func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Log
 			return nil, errors.Join(fmt.Errorf("artifacts.store: %w", err), db.Close())
 		}
 	}
-	p.executions = execution.New(execution.Config{Store: db, Broker: p.broker, Logger: log, Uploads: p.objects != nil})
+	p.executions = execution.New(execution.Config{
+		Store: db, Broker: p.broker, Logger: log, Uploads: p.objects != nil, Submitted: p.submitted, Unpublished: p.unpublished,
+	})
 	return p, nil
 }
 
@@ -172,7 +175,7 @@ const guessLimit = 10
 func (p *Parts) API(token string, pin func() int64) *api.API {
 	cfg := api.Config{
 		Store: p.store, Executions: p.executions, Broker: p.broker, Token: token, Pin: pin, Version: p.version, Logger: p.log,
-		Artifacts: p.artifactsOf, Objects: p.objects, Keys: p.keys, RenewKeys: !p.cfg.Production(), Live: p.mirror,
+		Artifacts: p.artifactsOf, Objects: p.objects, Keys: p.keys, RenewKeys: !p.cfg.Production(), Live: p.mirror, Hooks: p.apiHooks(),
 		RateLimit: p.cfg.Server.RateLimit, GuessLimit: guessLimit, BehindProxy: p.cfg.Server.BehindProxy, Origins: p.cfg.Server.Origins,
 	}
 	if pin == nil { // what is pinned waits in no line but its own command's
@@ -224,6 +227,7 @@ func (p *Parts) worker(name string, exclusive bool, url string, progress func())
 		Isolation: isolation,
 		Heartbeat: settings.HeartbeatInterval, Home: home, Path: settings.Path, Trace: settings.Trace,
 		Retention: p.retention(), MinFree: settings.MinFree, Progress: progress, SecretsInFiles: settings.SecretsDelivery == config.DeliverFile,
+		Ended: p.ended,
 	}
 	cfg.Leased, cfg.APIURL = p.remote != nil, url
 	own := worker.New(cfg, deps)
@@ -274,7 +278,7 @@ func (p *Parts) embeddedScheduler(own *worker.Worker, retain time.Duration, prog
 	}
 	return scheduler.New(scheduler.Config{
 		Store: p.store, Broker: p.broker, Executions: p.executions, Logger: p.log,
-		Retention: p.retention(), AuditRetention: p.auditRetention(), RetainInterval: retain, Progress: progress,
+		Retention: p.retention(), AuditRetention: p.auditRetention(), RetainInterval: retain, Progress: progress, Heard: p.heard,
 		Reach: func() []int64 { return []int64{own.ID()} },
 		Bury:  undertaker.Bury,
 	})
@@ -285,5 +289,6 @@ func (p *Parts) scheduler(progress func()) *scheduler.Scheduler {
 	return scheduler.New(scheduler.Config{
 		Store: p.store, Broker: p.broker, Executions: p.executions, Logger: p.log,
 		Retention: p.retention(), AuditRetention: p.auditRetention(), Progress: progress, Objects: p.objects,
+		Heard: p.heard,
 	})
 }

@@ -31,13 +31,15 @@ func (p *Parts) Server(ctx context.Context, ready func(Server)) error {
 		return err
 	}
 	p.mirror = live.NewMirror(live.MirrorConfig{Broker: p.broker, Dir: filepath.Join(p.cfg.DataDir, "live"), Logger: p.log})
+	p.measure(true, false)
 	operations := p.API(token, nil)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return p.carry(ctx) })
 	group.Go(func() error { return p.mirror.Run(ctx) })
 	group.Go(func() error { return operations.Run(ctx) })
+	group.Go(func() error { return p.measureTimes(ctx) })
 	group.Go(func() error { return p.scheduler(newWatchdog(p.log).watch("scheduler")).Run(ctx) })
-	group.Go(func() error { return serve(ctx, listener, operations) })
+	group.Go(func() error { return serve(ctx, listener, operations.Handler()) })
 	group.Go(func() error { return tellEnd(ctx, p.log, "requests have", requestGrace) })
 	if err := writeServerFile(p.cfg.DataDir, server); err != nil {
 		group.Go(func() error { return fmt.Errorf("%s: %w", serverFile, err) })
@@ -51,6 +53,7 @@ func (p *Parts) Server(ctx context.Context, ready func(Server)) error {
 // Worker runs a worker on PostgreSQL and RabbitMQ until ctx ends or it was drained. It calls ready when it is
 // registered. When hurry is closed, what runs is no longer waited for.
 func (p *Parts) Worker(ctx context.Context, hurry <-chan struct{}, ready func(id int64)) error {
+	p.measure(false, true)
 	own, err := p.worker(p.cfg.Worker.Name, false, p.cfg.Server.URL, newWatchdog(p.log).watch("worker"))
 	if err != nil {
 		return err
@@ -58,6 +61,10 @@ func (p *Parts) Worker(ctx context.Context, hurry <-chan struct{}, ready func(id
 	// A server that shares the directory knows by this one that the worker's files are in it.
 	if err := os.MkdirAll(filepath.Join(p.cfg.Artifacts.Dir, p.cfg.Worker.Name), 0o700); err != nil {
 		return fmt.Errorf("artifacts.dir: %w", err)
+	}
+	health, err := p.listenHealth(ctx)
+	if err != nil {
+		return err
 	}
 	// The broker's connections outlive the worker's own end, in which it has still to tell how its executions ended.
 	carrying, stop := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -69,6 +76,7 @@ func (p *Parts) Worker(ctx context.Context, hurry <-chan struct{}, ready func(id
 		defer end(nil)
 		return own.Run(ctx)
 	})
+	group.Go(func() error { return p.serveHealth(ended, health) }) // to its end, in which it drains
 	group.Go(func() error {
 		return tellEnd(ctx, p.log, "what runs has", p.cfg.Worker.ShutdownTimeout+p.cfg.Worker.KillGrace)
 	})

@@ -14,7 +14,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/attune-automation/attune/internal/api"
 	"github.com/attune-automation/attune/internal/worker"
 )
 
@@ -33,6 +32,7 @@ func (p *Parts) Up(ctx context.Context, hurry <-chan struct{}, ready func(Server
 	if err != nil {
 		return fmt.Errorf("token: %w", err)
 	}
+	p.measure(true, true)
 	listener, server, err := p.listen(ctx)
 	if err != nil {
 		return err
@@ -42,21 +42,21 @@ func (p *Parts) Up(ctx context.Context, hurry <-chan struct{}, ready func(Server
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
+	health, err := p.listenHealth(ctx)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
 	operations := p.API(token, nil)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return own.Run(ctx) })
 	ended := make(chan struct{})
 	defer close(ended)
-	go func() {
-		select {
-		case <-hurry:
-			own.Kill()
-		case <-ended:
-		}
-	}()
+	go killOn(own, hurry, ended)
 	group.Go(func() error { return operations.Run(ctx) })
-	group.Go(func() error { return serve(ctx, listener, operations) })
+	group.Go(func() error { return serve(ctx, listener, operations.Handler()) })
+	group.Go(func() error { return p.serveHealth(ctx, health) })
 	group.Go(func() error { return p.tidyHourly(ctx) })
+	group.Go(func() error { return p.measureTimes(ctx) })
 	group.Go(func() error {
 		return tellEnd(ctx, p.log, "what runs has", p.cfg.Worker.ShutdownTimeout+p.cfg.Worker.KillGrace)
 	})
@@ -81,6 +81,15 @@ func (p *Parts) Up(ctx context.Context, hurry <-chan struct{}, ready func(Server
 	return errors.Join(err, removeServerFile(p.cfg.DataDir))
 }
 
+// killOn has a worker no longer wait for what runs when hurry is closed, until it has ended.
+func killOn(own *worker.Worker, hurry, ended <-chan struct{}) {
+	select {
+	case <-hurry:
+		own.Kill()
+	case <-ended:
+	}
+}
+
 func removeServerFile(dataDir string) error {
 	err := os.Remove(filepath.Join(dataDir, serverFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -90,9 +99,9 @@ func removeServerFile(dataDir string) error {
 }
 
 // serve answers requests until ctx ends; live streams end with it.
-func serve(ctx context.Context, listener net.Listener, operations *api.API) error {
+func serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
 	server := &http.Server{
-		Handler:           operations.Handler(),
+		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		BaseContext:       func(net.Listener) context.Context { return ctx },

@@ -20,7 +20,9 @@ type Config struct {
 	Broker broker.Broker
 	Logger *slog.Logger
 
-	Uploads bool // what attempts leave on a worker of this process goes from there to an artifact store
+	Uploads     bool   // what attempts leave on a worker of this process goes from there to an artifact store
+	Submitted   func() // called when an execution was stored that somebody asked for; may be nil
+	Unpublished func() // called when a message could not be published; may be nil
 }
 
 // Service makes the transitions. All that it keeps can be read again. It is safe for concurrent use.
@@ -31,6 +33,7 @@ type Service struct {
 	publishing *outage.Log
 	versions   versions
 	left       store.Location // of the artifacts that an attempt has left
+	cfg        Config
 
 	submissions *writer[Submission, submitted]
 	claims      *writer[attune.Fence, claimed]
@@ -39,8 +42,13 @@ type Service struct {
 
 // New returns a Service.
 func New(cfg Config) *Service {
+	for _, hook := range []*func(){&cfg.Submitted, &cfg.Unpublished} {
+		if *hook == nil {
+			*hook = func() {}
+		}
+	}
 	s := &Service{
-		store: cfg.Store, broker: cfg.Broker, log: cfg.Logger, publishing: outage.New(cfg.Logger), versions: newVersions(),
+		cfg: cfg, store: cfg.Store, broker: cfg.Broker, log: cfg.Logger, publishing: outage.New(cfg.Logger), versions: newVersions(),
 		left: store.LocationWorker,
 	}
 	if cfg.Uploads {
@@ -83,6 +91,7 @@ func (s *Service) publish(ctx context.Context, messages ...broker.Message) {
 func (s *Service) publishOne(ctx context.Context, m broker.Message) {
 	err := s.broker.Publish(ctx, m)
 	if err != nil && !errors.Is(err, broker.ErrUnroutable) {
+		s.cfg.Unpublished()
 		s.publishing.Warn("message not published, the sweep repeats it", err, "type", m.Envelope.MessageType)
 		return
 	}

@@ -45,6 +45,7 @@ func (s *Service) Submit(ctx context.Context, sub Submission) (row store.Executi
 		return done.row, false, err
 	}
 	if done.created {
+		s.cfg.Submitted()
 		s.publish(ctx, requested(done.row))
 	}
 	return done.row, done.created, nil
@@ -157,6 +158,7 @@ func (s *Service) Rerun(ctx context.Context, id, pin int64, by string) (row stor
 	if err != nil {
 		return row, err
 	}
+	s.cfg.Submitted()
 	s.publish(ctx, requested(row))
 	return row, nil
 }

@@ -15,10 +15,12 @@ func (s *Scheduler) listen(ctx context.Context) error {
 	queue := broker.SchedulerQueue(listenPrefetch)
 	queue.Ready = s.Wake // what came before the queue was there is found in the table
 	return s.cfg.Broker.Consume(ctx, queue, func(_ context.Context, d broker.Delivery) {
-		if _, err := d.Open(); err != nil {
+		envelope, err := d.Open()
+		if err != nil {
 			s.log.Error("message rejected", "queue", queue.Queue, "error", err)
 			return
 		}
+		s.cfg.Heard(envelope.Payload)
 		s.Wake()
 		if err := d.Ack(); err != nil {
 			s.log.Debug("wake-up not acknowledged, it comes again", "error", err)

@@ -33,6 +33,9 @@ type Config struct {
 	Bury func(context.Context, store.WorkerRow) (dead bool, err error)
 	// Progress is called as the scheduler looks for what to place, about once a second, also while the database is away.
 	Progress func()
+	// Heard is called with each message that wakes the scheduler, of which all servers of a database together hear each
+	// one; may be nil.
+	Heard func(broker.Payload)
 
 	RepublishAfter time.Duration // a scheduled or canceling row's message is repeated, 10 s
 	ClaimWithin    time.Duration // then a scheduled row is given back, 30 s
@@ -57,6 +60,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.Progress == nil {
 		c.Progress = func() {}
+	}
+	if c.Heard == nil {
+		c.Heard = func(broker.Payload) {}
 	}
 	for d, value := range map[*time.Duration]time.Duration{
 		&c.RepublishAfter: 10 * time.Second,

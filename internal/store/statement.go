@@ -13,6 +13,7 @@ type statements struct {
 	pool     *sql.DB
 	mu       sync.Mutex
 	prepared map[string]*sql.Stmt
+	failures failures
 }
 
 func newStatements(pool *sql.DB) *statements {
@@ -63,7 +64,7 @@ func (q *Queries) statement(ctx context.Context, query string) (runner, error) {
 	}
 	prepared, err := q.statements.prepare(ctx, text)
 	if err != nil {
-		return nil, classify(q.dialect, err)
+		return nil, q.statements.told(q.dialect, err)
 	}
 	if q.tx != nil {
 		return q.tx.StmtContext(ctx, prepared), nil
@@ -105,7 +106,7 @@ func (q *Queries) exec(ctx context.Context, query string, args ...any) (int64, e
 	}
 	done, err := statement.ExecContext(ctx, args...)
 	if err != nil {
-		return 0, classify(q.dialect, err)
+		return 0, q.statements.told(q.dialect, err)
 	}
 	return done.RowsAffected()
 }
@@ -115,10 +116,10 @@ type scanner interface{ Scan(dest ...any) error }
 
 // answer is the one row of an answer, or why there is none.
 type answer struct {
-	row     scanner
-	err     error
-	dialect *dialect
-	read    func() // called when the row was read
+	row  scanner
+	err  error
+	of   *Queries
+	read func() // called when the row was read
 }
 
 // Scan reads the row.
@@ -127,7 +128,7 @@ func (a answer) Scan(dest ...any) error {
 	if a.err != nil {
 		return a.err
 	}
-	return classify(a.dialect, a.row.Scan(dest...))
+	return a.of.statements.told(a.of.dialect, a.row.Scan(dest...))
 }
 
 func (q *Queries) row(ctx context.Context, query string, args ...any) scanner {
@@ -141,7 +142,7 @@ func (q *Queries) row(ctx context.Context, query string, args ...any) scanner {
 		row = statement.QueryRowContext(ctx, args...)
 		return row.Err()
 	})
-	return answer{row: row, dialect: q.dialect, read: cancel}
+	return answer{row: row, of: q, read: cancel}
 }
 
 // repeatably does a read, if need be on another connection; a write it does once.
@@ -179,7 +180,7 @@ func each(ctx context.Context, q *Queries, do func(scanner) error, query string,
 		return err
 	})
 	if err != nil {
-		return classify(q.dialect, err)
+		return q.statements.told(q.dialect, err)
 	}
 	defer func() { _ = rows.Close() }() // rows.Err below tells what matters
 	for rows.Next() {
@@ -187,5 +188,5 @@ func each(ctx context.Context, q *Queries, do func(scanner) error, query string,
 			return err
 		}
 	}
-	return classify(q.dialect, rows.Err())
+	return q.statements.told(q.dialect, rows.Err())
 }

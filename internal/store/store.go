@@ -133,7 +133,7 @@ func (s *Store) transaction(ctx context.Context, do func(*Queries) error) error 
 		return err
 	}
 	if err := tx.Commit(); err != nil {
-		return classify(s.dialect, fmt.Errorf("commit: %w", err))
+		return s.write.told(s.dialect, fmt.Errorf("commit: %w", err))
 	}
 	return nil
 }
@@ -146,7 +146,7 @@ func (s *Store) begin(ctx context.Context) (tx *sql.Tx, err error) {
 		return err
 	})
 	if err != nil {
-		return nil, classify(s.dialect, fmt.Errorf("begin transaction: %w", err))
+		return nil, s.write.told(s.dialect, fmt.Errorf("begin transaction: %w", err))
 	}
 	return tx, nil
 }

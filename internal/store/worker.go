@@ -238,7 +238,11 @@ func scanWorker(row scanner) (w WorkerRow, err error) {
 			return w, err
 		}
 	}
-	return w, json.Unmarshal([]byte(labels), &w.Labels)
+	if err := json.Unmarshal([]byte(labels), &w.Labels); err != nil || w.Labels != nil {
+		return w, err
+	}
+	w.Labels = map[string]string{} // no labels are an empty object to whoever reads JSON, not null
+	return w, nil
 }
 
 // Workers returns all workers by name, with their runtimes and the slots in use.

@@ -1,7 +1,8 @@
-// Package telemetry owns what a process tells of itself to those who run it: the form of its log.
+// Package telemetry owns what a process tells of itself to those who run it: the form of its log, and its metrics.
 //
 // The commands make a logger and hand it down; packages log what they do through it and know neither its form nor where
-// it goes. The package logs nothing itself.
+// it goes. The daemon connects the hooks of packages to Metrics, which counts what they tell and looks at the rest when
+// somebody asks. Nobody else knows of Prometheus.
 package telemetry
 
 import (

@@ -22,6 +22,7 @@ func (w *Worker) run(ctx context.Context, a execution.Assignment, hurry <-chan s
 
 // attempt prepares, runs and collects; every failure on the way is part of the outcome.
 func (w *Worker) attempt(ctx context.Context, a execution.Assignment, hurry <-chan struct{}, steps *trace) (attune.Outcome, []attune.Artifact) {
+	begun := time.Now()
 	steps.begin("artifacts")
 	kept, fault := w.openArtifacts(a)
 	result, err := w.execute(ctx, a, kept, hurry, steps)
@@ -35,6 +36,7 @@ func (w *Worker) attempt(ctx context.Context, a execution.Assignment, hurry <-ch
 	if err != nil {
 		w.log.Error("artifacts are not listed", "execution", a.ID, "error", err)
 	}
+	w.cfg.Ended(Ended{outcome.Status, time.Since(begun), outcome.Stdout, outcome.Stderr, kept.places})
 	return outcome, left
 }
 

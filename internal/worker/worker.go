@@ -64,7 +64,8 @@ type Config struct {
 	MinFree   host.Headroom // below it, nothing new is taken
 	Progress  func()        // called as the worker looks for work, about once a second also while the database is away; may be nil
 
-	APIURL string // where actions reach the API, with tokens of their own; "" if they do not
+	APIURL string      // where actions reach the API, with tokens of their own; "" if they do not
+	Ended  func(Ended) // called when an attempt has ended; may be nil
 
 	SecretsInFiles bool // keys are in $ATTUNE_SECRETS_DIR alone, and not in the environment too
 
@@ -120,6 +121,9 @@ type Worker struct {
 func New(cfg Config, deps Deps) *Worker {
 	if cfg.Progress == nil {
 		cfg.Progress = func() {}
+	}
+	if cfg.Ended == nil {
+		cfg.Ended = func(Ended) {}
 	}
 	log := deps.Logger.With("worker", cfg.Name)
 	trying, endTrying := context.WithCancelCause(context.Background())
