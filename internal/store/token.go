@@ -41,7 +41,8 @@ func maybeMicros(us sql.NullInt64) *time.Time {
 	return &at
 }
 
-// PutToken stores a new token, which lasts for so long, for ever if that is 0.
+// PutToken stores a new token, which lasts for so long, for ever if that is 0. PostgreSQL would take a number that is
+// compared with 0 for one of 32 bits: 36 minutes.
 func (q *Queries) PutToken(ctx context.Context, t TokenRow, lasts time.Duration) (TokenRow, error) {
 	packs, err := json.Marshal(append([]string{}, t.Packs...))
 	if err != nil {
@@ -49,7 +50,7 @@ func (q *Queries) PutToken(ctx context.Context, t TokenRow, lasts time.Duration)
 	}
 	stored, err := scanToken(q.row(ctx, `
 		INSERT INTO token (name, hash, role, packs, created_by, created_at, expires_at)
-		VALUES ($1, $2, $3, $4, $5, {now}, CASE WHEN $6 > 0 THEN {now} + $6 END) RETURNING `+tokenColumns,
+		VALUES ($1, $2, $3, $4, $5, {now}, CASE WHEN CAST($6 AS BIGINT) > 0 THEN {now} + $6 END) RETURNING `+tokenColumns,
 		t.Name, t.Hash, string(t.Role), string(packs), clean(t.CreatedBy), lasts.Microseconds()))
 	return stored, wrap(err, "store the token %s", t.Name)
 }
