@@ -2,7 +2,9 @@ package e2e_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/attune-automation/attune"
+	"github.com/attune-automation/attune/client"
 	"github.com/attune-automation/attune/internal/host/hosttest"
 	"github.com/attune-automation/attune/internal/objects/objectstest"
 )
@@ -54,6 +57,20 @@ func TestArtifactsOfAnotherHostAreRead(t *testing.T) {
 	}
 	if text := h.attune(0, "execution", "artifacts", number); !strings.Contains(text, "files/report") {
 		t.Errorf("the list: %s", text)
+	}
+	// The log is read there from any offset on, and no worker is needed for it.
+	s.worker.kill()
+	for offset, want := range map[int64]string{0: "out\n", 2: "t\n", 4: "", 100: ""} {
+		for _, follow := range []bool{false, true} {
+			log, err := s.Logs(t.Context(), id, attune.Stdout, client.LogOptions{Offset: offset, Follow: follow})
+			if err != nil {
+				t.Fatalf("from %d: %v", offset, err)
+			}
+			text, err := io.ReadAll(log)
+			if err := errors.Join(err, log.Close()); err != nil || string(text) != want {
+				t.Errorf("from %d: %q %v, want %q", offset, text, err, want)
+			}
+		}
 	}
 	h.attune(0, "execution", "delete", number)
 	h.attune(3, "execution", "artifacts", number, "stdout.log")

@@ -41,6 +41,7 @@ function heading(e, load, go) {
     h("div", { class: "buttons" },
       final(e) ? null : act(e.status === "canceling" ? "Cancel again" : "Cancel", async () => { await post(`executions/${e.id}/cancel`); await load(); }, { id: "cancel" }),
       act("Rerun", async () => go("/executions/" + (await post(`executions/${e.id}/rerun`)).id), { id: "rerun" }),
+      link("/executions?parent=" + e.id, "What it has started"),
       e.action.startsWith("adhoc.") ? null :
         h("a", { class: "button", id: "change", href: `/actions/${encodeURIComponent(e.action)}?from=${e.id}` }, "Rerun with changes")));
 }
@@ -65,6 +66,7 @@ function details(e) {
   ];
   return h("div", {},
     e.waiting_for ? h("p", { class: "note" }, "Waiting: " + e.waiting_for.message) : null,
+    e.parent ? h("p", { class: "hint", id: "parent" }, "Started by ", link("/executions/" + e.parent, "execution " + e.parent)) : null,
     e.error ? h("p", { class: "fault", id: "error" }, h("b", {}, e.error.kind), " ", e.error.message) : null,
     h("dl", { class: "facts" }, facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, String(value))))),
     h("div", { class: "columns" },

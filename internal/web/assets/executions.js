@@ -19,10 +19,10 @@ export async function show(box, { query, signal, go }) {
   } },
     h("label", {}, "Status", h("select", { name: "status", onchange: () => form.requestSubmit() }, h("option", { value: "" }, "any"),
       statuses.map((s) => h("option", { selected: query.get("status") === s }, s)))),
-    field("action", "Action"), field("pack", "Pack"), field("worker", "Worker"), field("text", "Text"), h("button", {}, "Filter"));
+    field("action", "Action"), field("pack", "Pack"), field("worker", "Worker"), field("text", "Text"), field("parent", "Started by"), h("button", {}, "Filter"));
   const list = h("div"), pages = h("p", { class: "pages" });
   box.append(h("h1", {}, "Executions"), form, list, pages);
-  const asked = new URLSearchParams([...query].filter(([name]) => ["status", "action", "pack", "worker", "text", "cursor"].includes(name)));
+  const asked = new URLSearchParams([...query].filter(([name]) => ["status", "action", "pack", "worker", "text", "parent", "cursor"].includes(name)));
   const load = async () => {
     const page = await get("executions?" + asked, signal);
     const none = page.incomplete ? "None of the newest that were looked at is like this: look at older ones." : "No execution is like this.";
