@@ -270,25 +270,29 @@ func TestEventsAreRead(t *testing.T) {
 
 func TestServerIsLeftAloneForAsLongAsItAsks(t *testing.T) {
 	t.Parallel()
+	text := func(after string) func() string { return func() string { return after } }
+	at := func(in time.Duration) func() string {
+		return func() string { return time.Now().Add(in).UTC().Format(http.TimeFormat) }
+	}
 	for name, test := range map[string]struct {
-		after string
+		after func() string
 		seen  int64
 		least time.Duration
 	}{
-		"seconds":   {"1", 2, time.Second},
-		"a time":    {time.Now().Add(3 * time.Second).UTC().Format(http.TimeFormat), 2, time.Second},
-		"gone by":   {time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat), 2, 0},
-		"no number": {"soon", 2, 0},
-		"negative":  {"-5", 2, 0},
-		"too long":  {"3600", 1, 0},
-		"for ever":  {"99999999999999", 1, 0},
+		"seconds":   {text("1"), 2, time.Second},
+		"a time":    {at(3 * time.Second), 2, time.Second}, // a time has no fractions
+		"gone by":   {at(-time.Hour), 2, 0},
+		"no number": {text("soon"), 2, 0},
+		"negative":  {text("-5"), 2, 0},
+		"too long":  {text("3600"), 1, 0},
+		"for ever":  {text("99999999999999"), 1, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var seen atomic.Int64
 			c := client.New(client.Config{Transport: client.InProcess(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				if seen.Add(1) == 1 {
-					w.Header().Set("Retry-After", test.after)
+					w.Header().Set("Retry-After", test.after())
 					w.WriteHeader(http.StatusTooManyRequests)
 					return
 				}
