@@ -123,8 +123,12 @@ func (b *browser) givesAnEmptyText(c *client.Client) {
 
 func (b *browser) turnsPages(c *client.Client) {
 	b.t.Helper()
+	var ids []int64
 	for range 60 {
-		b.submit(c, client.Submission{Action: "core.noop"})
+		ids = append(ids, b.submit(c, client.Submission{Action: "core.noop"}))
+	}
+	for _, id := range ids { // or the list changes under the click
+		b.becomes(c, id, attune.StatusCompleted)
 	}
 	first := `document.querySelector("tbody td").innerText`
 	b.open("/executions")
