@@ -54,9 +54,6 @@ func notEnded(row store.ExecutionRow) error {
 // storedBy returns the workers that have put artifacts of an execution that has ended into the artifact store, and for
 // each whether it is still at it.
 func (a *API) storedBy(ctx context.Context, id int64) (map[string]bool, error) {
-	if a.cfg.Objects == nil {
-		return nil, nil
-	}
 	row, err := a.cfg.Store.Read().Execution(ctx, id)
 	if err == nil && !row.Status.Final() {
 		err = notEnded(row)
@@ -73,6 +70,10 @@ func (a *API) storedBy(ctx context.Context, id int64) (map[string]bool, error) {
 		if each.Location != store.LocationWorker {
 			workers[each.Worker] = workers[each.Worker] || each.Location == store.LocationPending
 		}
+	}
+	if len(workers) > 0 && a.cfg.Objects == nil { // nobody would ever find them again
+		return nil, attune.Errorf(attune.CodeConflict, "what execution %d has left is in an artifact store, and this server has none: "+
+			"set artifacts.store here as on the workers, and delete it then", id)
 	}
 	return workers, nil
 }

@@ -258,3 +258,17 @@ func TestDirectoryThatIsAwayKeepsTheExecution(t *testing.T) {
 		t.Errorf("the execution is gone: %v", err)
 	}
 }
+
+// A server that was given no artifact store must not forget what is in one.
+func TestWhatIsStoredIsDeletedOnlyWhereTheStoreIs(t *testing.T) {
+	t.Parallel()
+	s, _ := newServerOn(t, storetest.SQLite(t))
+	d := &depot{server: s}
+	e := s.echo()
+	s.finish(s.begin(e.ID), completed)
+	d.leaves(e.ID, 1, store.LocationStored, "files/empty", "")
+	d.wantProblem("DELETE", fmt.Sprintf("/api/v1/executions/%d", e.ID), "", 409, "set artifacts.store here")
+	if _, err := d.Execution(t.Context(), e.ID); err != nil {
+		t.Errorf("the execution is gone: %v", err)
+	}
+}
