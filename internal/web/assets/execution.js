@@ -41,7 +41,7 @@ function heading(e, load, go) {
     h("div", { class: "buttons" },
       final(e) ? null : act(e.status === "canceling" ? "Cancel again" : "Cancel", async () => { await post(`executions/${e.id}/cancel`); await load(); }, { id: "cancel" }),
       act("Rerun", async () => go("/executions/" + (await post(`executions/${e.id}/rerun`)).id), { id: "rerun" }),
-      link("/executions?parent=" + e.id, "What it has started"),
+      h("a", { class: "button", href: "/executions?parent=" + e.id }, "What it has started"),
       e.action.startsWith("adhoc.") ? null :
         h("a", { class: "button", id: "change", href: `/actions/${encodeURIComponent(e.action)}?from=${e.id}` }, "Rerun with changes")));
 }
