@@ -153,7 +153,7 @@ func TestOutputOfWorkersElsewhere(t *testing.T) {
 
 	s.worker.kill()
 	_, err = other.Logs(t.Context(), id, attune.Stderr, client.LogOptions{})
-	if attune.ErrorCode(err) != attune.CodeUnavailable || !strings.Contains(err.Error(), "worker w") {
+	if attune.ErrorCode(err) != attune.CodeNotFound || !strings.Contains(err.Error(), "worker w") {
 		t.Errorf("of a worker that is gone: %v", err)
 	}
 }

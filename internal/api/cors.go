@@ -9,7 +9,7 @@ import (
 // What a page of another origin may send, and read of an answer.
 const (
 	sharedMethods = "GET, HEAD, POST, PUT, DELETE"
-	sharedHeaders = "Authorization, Content-Type, Idempotency-Key, If-None-Match"
+	sharedHeaders = "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID"
 	shownHeaders  = "Content-Disposition, ETag, Location, Retry-After"
 	shareSeconds  = "600" // for which a browser need not ask again
 )

@@ -96,6 +96,9 @@ func (a *API) deleteFiles(ctx context.Context, worker string, id int64, uploadin
 		}
 	}
 	files, err := a.cfg.Artifacts(worker)
+	if attune.ErrorCode(err) == attune.CodeNotFound {
+		return nil // they are elsewhere, where the worker's sweep finds them
+	}
 	if err != nil {
 		return err
 	}

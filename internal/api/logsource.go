@@ -90,7 +90,8 @@ func (l attemptLog) ask(ctx context.Context) error {
 	}
 	err := l.remote.Await(ctx)
 	if errors.Is(err, live.ErrSilent) {
-		return attune.Errorf(attune.CodeUnavailable, "the output lies on worker %s, which does not answer: try again when it runs "+
+		// Not 503: the client would ask again for as long, and nobody knows when the worker is back.
+		return attune.Errorf(attune.CodeNotFound, "the output lies on worker %s, which does not answer: try again when it runs "+
 			"(`attune worker show %s` says how it is)", l.worker, l.worker)
 	}
 	return err

@@ -141,8 +141,10 @@ func why(e attune.ExecutionSummary) string {
 	switch {
 	case e.WaitingFor != nil:
 		return e.WaitingFor.Message
+	case e.Error != nil && strings.HasPrefix(e.Error.Message, string(e.Error.Kind)):
+		return e.Error.Message
 	case e.Error != nil:
-		return string(e.Error.Kind)
+		return string(e.Error.Kind) + ": " + e.Error.Message
 	}
 	return ""
 }

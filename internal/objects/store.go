@@ -66,7 +66,10 @@ func (s *Store) opened(ctx context.Context) (_ bucket, err error) {
 	}
 	if err != nil {
 		s.bucket = nil
-		return nil, fmt.Errorf("%w: %w", ErrAway, err)
+		if !errors.Is(err, ErrAway) {
+			err = fmt.Errorf("%w: %w", ErrAway, err)
+		}
+		return nil, err
 	}
 	return s.bucket, nil
 }
