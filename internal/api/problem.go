@@ -7,8 +7,8 @@ import (
 	"io"
 	"net/http"
 	"path"
-	"strings"
 	"strconv"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
