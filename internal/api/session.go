@@ -37,7 +37,7 @@ func (a *API) sessions(next http.Handler) http.Handler {
 			return
 		}
 		r, bySession := withSession(r)
-		if _, page := pages.Handler(r); page != "" && strings.Contains(r.Header.Get("Accept"), "text/html") && !admits(r) {
+		if _, page := pages.Handler(r); page != "" && strings.Contains(r.Header.Get("Accept"), "text/html") && admits(r) == http.StatusUnauthorized {
 			http.Redirect(w, r, "/login?next="+url.QueryEscape(r.URL.RequestURI()), http.StatusSeeOther)
 			return
 		}
@@ -72,26 +72,26 @@ func sameOrigin(next http.Handler) http.Handler {
 	})
 }
 
-// admission tells whether a request's token is good, by asking authenticate itself: what is right for a request must
-// be right for a login.
-func (a *API) admission() func(*http.Request) bool {
+// admission tells what a request's token would be answered, by asking authenticate itself: what is right for a request must
+// be right for a login. 200 is a good one.
+func (a *API) admission() func(*http.Request) (status int) {
 	gate := a.authenticate(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }))
-	return func(r *http.Request) bool {
+	return func(r *http.Request) int {
 		asked, err := http.NewRequestWithContext(r.Context(), http.MethodGet, "/api/v1/version", nil)
 		if err != nil {
-			return false
+			return http.StatusInternalServerError
 		}
 		asked.RemoteAddr = r.RemoteAddr
 		asked.Header.Set("Authorization", r.Header.Get("Authorization"))
 		asked.Header["X-Forwarded-For"] = r.Header["X-Forwarded-For"]
 		answer := &statusOnly{header: http.Header{}}
 		gate.ServeHTTP(answer, asked)
-		return answer.status == http.StatusOK
+		return answer.status
 	}
 }
 
 // login begins a session.
-func (a *API) login(admits func(*http.Request) bool) http.HandlerFunc {
+func (a *API) login(admits func(*http.Request) int) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, maxLoginBytes)
 		if err := r.ParseForm(); err != nil {
@@ -101,8 +101,20 @@ func (a *API) login(admits func(*http.Request) bool) http.HandlerFunc {
 		token := strings.TrimSpace(r.PostForm.Get("token"))
 		asked := r.Clone(r.Context())
 		asked.Header.Set("Authorization", "Bearer "+token)
-		if strings.ContainsFunc(token, func(c rune) bool { return c <= ' ' || c > '~' }) || token == "" || !admits(asked) {
-			a.loginPage(http.StatusUnauthorized, "This token is not known here.")(w, r)
+		status := http.StatusUnauthorized
+		if token != "" && !strings.ContainsFunc(token, func(c rune) bool { return c <= ' ' || c > '~' }) {
+			status = admits(asked)
+		}
+		switch status {
+		case http.StatusOK:
+		case http.StatusUnauthorized:
+			a.loginPage(status, "This token is not known here.")(w, r)
+			return
+		case http.StatusTooManyRequests:
+			a.loginPage(status, "Too many tokens were tried from this address: try again in a moment.")(w, r)
+			return
+		default:
+			a.loginPage(status, "The server can't look tokens up now: try again in a moment.")(w, r)
 			return
 		}
 		http.SetCookie(w, session(r, token, 0))

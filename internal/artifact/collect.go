@@ -20,6 +20,7 @@ const (
 	MaxFiles     = 1000
 	maxDepth     = 32
 	maxNameBytes = 512
+	maxPartBytes = 255 // of a name between two slashes: file systems take no more
 	maxSkipped   = 20
 	maxNamed     = 5 // of those skipped, in one line
 )
@@ -184,6 +185,8 @@ func checkName(name string) string {
 	switch {
 	case len(name) > maxNameBytes:
 		return fmt.Sprintf("the name is longer than %d bytes", maxNameBytes)
+	case slices.ContainsFunc(strings.Split(name, "/"), func(part string) bool { return len(part) > maxPartBytes }):
+		return fmt.Sprintf("a part of the name is longer than %d bytes", maxPartBytes)
 	case !utf8.ValidString(name):
 		return "the name is not valid UTF-8"
 	case strings.ContainsFunc(name, unicode.IsControl):

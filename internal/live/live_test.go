@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
@@ -299,6 +300,35 @@ func TestASlowReaderHoldsNobodyBack(t *testing.T) {
 	got, err := io.ReadAll(from)
 	if err := errors.Join(err, <-slow); err != nil || !bytes.Equal(got, text) {
 		t.Errorf("the slow reader got %d bytes of %d, and %v", len(got), len(text), err)
+	}
+}
+
+// TestALogEndsWhereARequestDoes writes as much as a server asks for at once, and a byte less and more; then it ends, or goes on.
+func TestALogEndsWhereARequestDoes(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{1<<20 - 1, 1 << 20, 1<<20 + 1} {
+		for _, more := range []string{"", "tail"} {
+			t.Run(fmt.Sprint(size, more), func(t *testing.T) {
+				t.Parallel()
+				s := newSystem(t, nil)
+				done := make(chan struct{})
+				f := follow(t, s.mirror, 0, done)
+				text := bytes.Repeat([]byte("x"), size)
+				_, _ = s.log.Write(text)
+				f.await(t, size)
+				_, _ = s.log.Write([]byte(more))
+				if more != "" {
+					begun := time.Now()
+					f.await(t, size+len(more))
+					if took := time.Since(begun); took > 4*time.Second { // which is before a request is repeated
+						t.Errorf("the rest took %v", took)
+					}
+				}
+				s.running.Store(false)
+				close(done)
+				f.end(t, append(text, more...))
+			})
+		}
 	}
 }
 

@@ -10,6 +10,9 @@ import (
 // patience is how long a worker may take to answer.
 const patience = 4 * time.Second
 
+// endPatience is how long it may take to tell the end. What was lost of that is asked for with the next renewal.
+const endPatience = renewal + patience
+
 // ErrSilent is returned when the worker that has a log does not answer.
 var ErrSilent = errors.New("the worker that has the output does not answer")
 
@@ -79,12 +82,12 @@ func (r *Reader) Follow(ctx context.Context, w io.Writer, done <-chan struct{}) 
 
 // copy copies until enough says so. The worker may be silent for as long as done is open; a nil one counts as closed.
 func (r *Reader) copy(ctx context.Context, w io.Writer, done <-chan struct{}, enough func(moment) bool) error {
-	silence := time.NewTimer(patience)
+	silence := time.NewTimer(endPatience)
 	defer silence.Stop()
 	for open := done != nil; ; {
 		m := r.replica.now()
 		if r.offset < m.have {
-			silence.Reset(patience)
+			silence.Reset(endPatience)
 			n, err := io.Copy(w, io.NewSectionReader(r.replica.file, r.offset, m.have-r.offset))
 			r.offset += n
 			if err != nil {
@@ -101,7 +104,7 @@ func (r *Reader) copy(ctx context.Context, w io.Writer, done <-chan struct{}, en
 		case <-m.changed:
 		case <-done:
 			done, open = nil, false
-			silence.Reset(patience)
+			silence.Reset(endPatience)
 		case <-silence.C:
 			if !open {
 				return ErrSilent

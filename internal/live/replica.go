@@ -62,8 +62,11 @@ func (r *replica) add(part broker.OutputWritten) (ask bool) {
 	r.heard, r.pending, r.size = true, false, max(r.size, part.Size)
 	r.ended = part.Ended && r.have >= part.Size
 	r.tell()
-	return r.until-r.have < window/2 && r.size > r.until
+	return r.low()
 }
+
+// low tells whether more is to be asked for soon: a log that is written without a pause is never waited for.
+func (r *replica) low() bool { return r.until-r.have < window/2 }
 
 // lose notes that what was on its way may not come.
 func (r *replica) lose() {
@@ -82,13 +85,12 @@ func (r *replica) state() (due, unread bool) {
 	if r.readers == 0 || r.ended || r.fault != nil {
 		return false, false
 	}
-	low := r.until-r.have < window/2 && r.size > r.until
 	since := time.Since(r.last)
 	overdue := r.pending || r.have < min(r.size, r.until)
 	if overdue && since > retry && time.Since(r.came) > retry {
 		r.lost = true
 	}
-	return low || r.lost || since > renewal, false
+	return r.low() || r.lost || since > renewal, false
 }
 
 // request is what the worker is asked for now. A request that gets lost is repeated as one without an answer is.

@@ -19,6 +19,9 @@ const uploading = ".Uploading"
 // abandonedAge is how long nobody has written to an object of which its process has died.
 const abandonedAge = 24 * time.Hour
 
+// removingTries is how often a directory is removed into which somebody uploads meanwhile.
+const removingTries = 100
+
 // directory is a store in a directory that hosts share.
 type directory struct {
 	dir  string
@@ -141,7 +144,12 @@ func (d directory) removing(name string, remove func(*os.Root, string) error) er
 		return err
 	}
 	defer func() { _ = root.Close() }() // a directory
-	if err := remove(root, name); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
+	for range removingTries {
+		if err = remove(root, name); !errors.Is(err, syscall.ENOTEMPTY) {
+			break
+		}
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
 		return err
 	}
 	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
