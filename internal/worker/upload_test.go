@@ -223,7 +223,8 @@ func TestWhatCantBeReadStays(t *testing.T) {
 	if got, there := h.object(spoilt, 1, "stdout.log"); there {
 		t.Errorf("the store has %q", got)
 	}
-	if n := log.count("an artifact stays on this worker"); n != 2 {
+	// Both are tried again with the rest of their attempt if the directory came in the middle of it.
+	if n := log.count("an artifact stays on this worker"); n < 2 || n%2 != 0 {
 		t.Errorf("the log tells of it %d times", n)
 	}
 }
