@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,25 +31,21 @@ var errUnreadable = errors.New("it can't be read on this host")
 type brought struct {
 	mu     sync.Mutex
 	stored []int64
-	kept   []int64 // with the worker, for good
+	kept   map[int64]error // with the worker, for good, and why
 }
 
 // bring uploads the files of an attempt and marks their rows. What got through is marked although something else failed.
 func (u *uploads) bring(ctx context.Context, rows []store.StoredArtifact) error {
-	files, all := u.artifacts.Attempt(rows[0].ExecutionID, rows[0].Attempt), &brought{}
+	files, all := u.artifacts.Attempt(rows[0].ExecutionID, rows[0].Attempt), &brought{kept: map[int64]error{}}
 	var group errgroup.Group
 	group.SetLimit(uploadFiles)
 	for _, row := range rows {
 		group.Go(func() error {
 			err := u.put(ctx, files, row)
-			lost := errors.Is(err, errUnreadable) || errors.Is(err, objects.ErrRefused)
-			if lost {
-				u.log.Error("an artifact stays on this worker: it can't be put into the artifact store",
-					"execution", row.ExecutionID, "attempt", row.Attempt, "artifact", row.Name, "error", err)
-			} else if err != nil {
+			if err != nil && !errors.Is(err, errUnreadable) && !errors.Is(err, objects.ErrRefused) {
 				return err
 			}
-			all.add(row.ID, lost)
+			all.add(row.ID, err)
 			return nil
 		})
 	}
@@ -55,11 +53,11 @@ func (u *uploads) bring(ctx context.Context, rows []store.StoredArtifact) error 
 	return errors.Join(err, u.mark(ctx, rows, all))
 }
 
-func (b *brought) add(id int64, lost bool) {
+func (b *brought) add(id int64, lost error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if lost {
-		b.kept = append(b.kept, id)
+	if lost != nil {
+		b.kept[id] = lost
 	} else {
 		b.stored = append(b.stored, id)
 	}
@@ -108,12 +106,18 @@ func (u *uploads) mark(ctx context.Context, rows []store.StoredArtifact, all *br
 	var there map[int64]bool
 	err := u.store.Single(ctx, func(q *store.Queries) (err error) {
 		if there, err = q.MarkLocated(ctx, store.LocationStored, all.stored); err == nil {
-			_, err = q.MarkLocated(ctx, store.LocationWorker, all.kept)
+			_, err = q.MarkLocated(ctx, store.LocationWorker, slices.Collect(maps.Keys(all.kept)))
 		}
 		return err
 	})
 	if err != nil {
 		return err
+	}
+	for _, row := range rows { // now that it is certain: an attempt that is not marked is tried again
+		if why := all.kept[row.ID]; why != nil {
+			u.log.Error("an artifact stays on this worker: it can't be put into the artifact store",
+				"execution", row.ExecutionID, "attempt", row.Attempt, "artifact", row.Name, "error", why)
+		}
 	}
 	uploaded := map[int64]bool{}
 	for _, id := range all.stored {
