@@ -192,16 +192,20 @@ func (a *app) completeWorker(cmd *cobra.Command, args []string, _ string) ([]str
 	})
 }
 
-// complete asks for what an only argument may be, for as long as a person waits for that.
+// completionPatience is how long a person at a prompt waits for an answer. What opening the data directory takes here is not
+// part of it: the first command of all makes that directory, and a part of it would be of no use to the next one.
+const completionPatience = 2 * time.Second
+
+// complete asks for what an only argument may be.
 func (a *app) complete(
 	cmd *cobra.Command, args []string, with cobra.ShellCompDirective, list func(context.Context, *connection) ([]string, error),
 ) (all []string, directive cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	ctx, cancel := context.WithTimeout(cmd.Context(), 2*time.Second)
-	defer cancel()
-	err := a.call(ctx, func(ctx context.Context, c *connection) (err error) {
+	err := a.call(cmd.Context(), func(ctx context.Context, c *connection) (err error) {
+		ctx, cancel := context.WithTimeout(ctx, completionPatience)
+		defer cancel()
 		all, err = list(ctx, c)
 		return err
 	})
