@@ -218,3 +218,17 @@ func TestPathsThatMeanAnotherAreNotFound(t *testing.T) {
 		t.Errorf("something was done to it: %v", err)
 	}
 }
+
+// A path that has others below it is not theirs: files are added below artifacts, which can only be listed.
+func TestMethodsThatThePathBelowHas(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	e := s.echo()
+	for path, allow := range map[string]string{
+		fmt.Sprintf("/api/v1/executions/%d/artifacts", e.ID): "GET, HEAD", "/api/v1/executions": "GET, HEAD, POST", "/api/v1/version": "GET, HEAD",
+	} {
+		for _, method := range []string{http.MethodPut, http.MethodDelete, "BREW"} {
+			s.wantProblem(method, path, "", 405, method+" is not possible here, only "+allow)
+		}
+	}
+}

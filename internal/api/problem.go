@@ -161,24 +161,41 @@ func writeProblem(w http.ResponseWriter, status int, message string) error {
 // problemsFor serves mux, with problem documents where it would say 404 or 405 in plain text.
 func problemsFor(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		handler, pattern := mux.Handler(r)
-		if !plain(r) || above(r, pattern) {
-			handler, pattern = http.NotFoundHandler(), ""
-		}
-		if pattern != "" {
+		if serves(mux, r, r.Method) {
 			if emptied(w, r) {
 				mux.ServeHTTP(w, r)
 			}
 			return
 		}
-		refusal := &statusOnly{header: w.Header()}
-		handler.ServeHTTP(refusal, r)
-		message := "there is nothing at " + r.URL.Path + ": /docs lists the operations"
-		if refusal.status == http.StatusMethodNotAllowed {
-			message = r.Method + " is not possible here, only " + w.Header().Get("Allow")
+		status, message := http.StatusNotFound, "there is nothing at "+r.URL.Path+": /docs lists the operations"
+		if allowed := allowed(mux, r); allowed != "" {
+			w.Header().Set("Allow", allowed)
+			status, message = http.StatusMethodNotAllowed, r.Method+" is not possible here, only "+allowed
 		}
-		_ = writeProblem(w, refusal.status, message) // the client has gone
+		_ = writeProblem(w, status, message) // the client has gone
 	})
+}
+
+// serves tells whether there is something at a request's path for a method.
+func serves(mux *http.ServeMux, r *http.Request, method string) bool {
+	asked := *r
+	asked.Method = method
+	_, pattern := mux.Handler(&asked)
+	return pattern != "" && plain(r) && !above(r, pattern)
+}
+
+// allowed lists the methods for which there is something at a request's path. net/http's own list has those of the paths
+// below, too.
+func allowed(mux *http.ServeMux, r *http.Request) string {
+	var all []string
+	for _, method := range []string{
+		http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+	} {
+		if serves(mux, r, method) {
+			all = append(all, method)
+		}
+	}
+	return strings.Join(all, ", ")
 }
 
 // plain tells whether a path is written as it is meant. net/http redirects others, as those with dots, slashes that are
@@ -193,18 +210,3 @@ func above(r *http.Request, pattern string) bool {
 	_, below, found := strings.Cut(pattern, "/")
 	return found && strings.Count(r.URL.Path, "/") < strings.Count(below, "/")+1
 }
-
-// statusOnly keeps what a refusal says in its status and header.
-type statusOnly struct {
-	header http.Header
-	status int
-}
-
-// Header returns the answer's header.
-func (s *statusOnly) Header() http.Header { return s.header }
-
-// WriteHeader keeps the status.
-func (s *statusOnly) WriteHeader(status int) { s.status = status }
-
-// Write drops the text.
-func (s *statusOnly) Write(p []byte) (int, error) { return len(p), nil }

@@ -169,3 +169,18 @@ func (a *API) loginPage(status int, message string) http.HandlerFunc {
 		_, _ = w.Write(text.Bytes()) // the client has gone
 	}
 }
+
+// statusOnly keeps what a refusal says in its status and header.
+type statusOnly struct {
+	header http.Header
+	status int
+}
+
+// Header returns the answer's header.
+func (s *statusOnly) Header() http.Header { return s.header }
+
+// WriteHeader keeps the status.
+func (s *statusOnly) WriteHeader(status int) { s.status = status }
+
+// Write drops the text.
+func (s *statusOnly) Write(p []byte) (int, error) { return len(p), nil }
