@@ -10,6 +10,7 @@ export async function show(box, { part: id, signal, go }) {
   const head = h("div"), facts = h("div"), attempts = h("div"), place = h("section", { "aria-label": "Output" }), left = h("section");
   box.append(head, facts, attempts, place, left);
   let shown = 0, chosen = null, output = null; // the attempt whose output is shown, the one that was asked for, and the output
+  let offered = 0; // attempts to choose from
   let reading = null; // ends when another attempt is chosen
   const load = async (ids) => {
     if (ids && !ids.has(Number(id)) && !ids.has(0)) return;
@@ -17,7 +18,10 @@ export async function show(box, { part: id, signal, go }) {
     head.replaceChildren(heading(e, load, go));
     facts.replaceChildren(timeline(e), details(e));
     const begun = e.started_at ? e.attempt : e.attempt - 1;
-    attempts.replaceChildren(...(begun > 1 ? [chooser(begun, chosen ?? begun, (n) => { chosen = n === begun ? null : n; load(); })] : []));
+    if (begun !== offered) { // or each event would close a list that somebody has opened
+      attempts.replaceChildren(...(begun > 1 ? [chooser(begun, chosen ?? begun, (n) => { chosen = n === offered ? null : n; load(); })] : []));
+      offered = begun;
+    }
     const wanted = chosen ?? begun;
     if (wanted !== shown && wanted > 0) {
       reading?.abort();
