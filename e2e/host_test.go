@@ -22,6 +22,7 @@ import (
 	"github.com/attune-automation/attune/client"
 	"github.com/attune-automation/attune/internal/broker/amqp/amqptest"
 	"github.com/attune-automation/attune/internal/store/storetest"
+	"github.com/attune-automation/attune/internal/testserver"
 )
 
 // patience bounds every wait for something that is to happen.
@@ -97,7 +98,7 @@ func newHost(t *testing.T, as shape, settings ...string) *host {
 	h := &host{t: t, as: as, root: root, dir: filepath.Join(root, "data"), hold: filepath.Join(root, "go")}
 	h.env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "ATTUNE_DATA_DIR=" + h.dir,
-		"ATTUNE__SERVER__LISTEN=127.0.0.1:0", "ATTUNE__WORKER__NAME=w", "ATTUNE__WORKER__KILL_GRACE=1",
+		"ATTUNE__SERVER__LISTEN=127.0.0.1:0", "ATTUNE__WORKER__NAME=w", "ATTUNE__WORKER__KILL_GRACE=1", testserver.QuickExit,
 	}
 	if as == production {
 		h.database, h.messages = storetest.Postgres(t), amqptest.New(t)

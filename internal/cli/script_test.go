@@ -21,6 +21,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/attune-automation/attune/internal/cli"
+	"github.com/attune-automation/attune/internal/testserver"
 )
 
 func TestMain(m *testing.M) {
@@ -40,6 +41,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"),
 		Setup: func(env *testscript.Env) error {
+			env.Vars = append(env.Vars, testserver.QuickExit)
 			env.Setenv("ATTUNE_DATA_DIR", filepath.Join(env.WorkDir, "data"))
 			env.Setenv("ATTUNE__SERVER__LISTEN", "127.0.0.1:0")
 			env.Setenv("ATTUNE__WORKER__NAME", "w")

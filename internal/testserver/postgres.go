@@ -88,20 +88,10 @@ func (p *Postgres) Start() error {
 }
 
 // Halt ends the server in good order, sessions and all; the data stays.
-func (p *Postgres) Halt() {
-	if p.server != nil {
-		p.server.end(syscall.SIGINT) // "fast shutdown"
-		p.server = nil
-	}
-}
+func (p *Postgres) Halt() { p.server.end(syscall.SIGINT) } // "fast shutdown"
 
 // Kill ends the server as a crash does, so that it recovers when it is started again.
-func (p *Postgres) Kill() {
-	if p.server != nil {
-		p.server.end(syscall.SIGQUIT) // "immediate shutdown"
-		p.server = nil
-	}
-}
+func (p *Postgres) Kill() { p.server.end(syscall.SIGQUIT) } // "immediate shutdown"
 
 // Stop ends the server and removes its files.
 func (p *Postgres) Stop() error {

@@ -126,24 +126,14 @@ func (r *RabbitMQ) answers(ctx context.Context) error {
 }
 
 // Halt ends the server in good order; the data stays.
-func (r *RabbitMQ) Halt() { r.end(syscall.SIGTERM) }
+func (r *RabbitMQ) Halt() { r.server.end(syscall.SIGTERM) }
 
 // Kill ends the server as a crash does.
-func (r *RabbitMQ) Kill() { r.end(syscall.SIGKILL) }
-
-func (r *RabbitMQ) end(sig syscall.Signal) {
-	if r.server != nil {
-		r.server.end(sig)
-		r.server = nil
-	}
-}
+func (r *RabbitMQ) Kill() { r.server.end(syscall.SIGKILL) }
 
 // Stop ends the server and its port mapper and removes their files.
 func (r *RabbitMQ) Stop() error {
 	r.Halt()
-	if r.epmd != nil {
-		r.epmd.end(syscall.SIGKILL) // it keeps nothing
-		r.epmd = nil
-	}
+	r.epmd.end(syscall.SIGKILL) // it keeps nothing
 	return r.remove()
 }

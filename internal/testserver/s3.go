@@ -79,17 +79,10 @@ func (s *S3) Start() error {
 }
 
 // Halt ends the server in good order; the data stays.
-func (s *S3) Halt() { s.end(syscall.SIGTERM) }
+func (s *S3) Halt() { s.server.end(syscall.SIGTERM) }
 
 // Kill ends the server as a crash does.
-func (s *S3) Kill() { s.end(syscall.SIGKILL) }
-
-func (s *S3) end(sig syscall.Signal) {
-	if s.server != nil {
-		s.server.end(sig)
-		s.server = nil
-	}
-}
+func (s *S3) Kill() { s.server.end(syscall.SIGKILL) }
 
 // Stop ends the server and removes its files.
 func (s *S3) Stop() error {

@@ -41,6 +41,10 @@ func FreePort() (int, error) {
 	return 0, fmt.Errorf("find a free port: %w", err)
 }
 
+// QuickExit is for the environment of a program that was built with the race detector: it ends when it is done. Else it sleeps
+// for a second first, for what its goroutines might still do, and so would each command of a test.
+const QuickExit = "GORACE=atexit_sleep_ms=0"
+
 // child is a server's process.
 type child struct {
 	cmd   *exec.Cmd
@@ -80,8 +84,12 @@ func spawn(cmd *exec.Cmd, log string) (*child, error) {
 	return c, nil
 }
 
-// end sends a signal and waits until the process has ended; one that takes too long is killed.
+// end sends a signal and waits until the process has ended; one that takes too long is killed. It may be called again, and of
+// one that was never there.
 func (c *child) end(sig syscall.Signal) {
+	if c == nil {
+		return
+	}
 	_ = c.cmd.Process.Signal(sig) // it may have ended by itself
 	late := time.AfterFunc(startTime, func() { _ = c.cmd.Process.Kill() })
 	defer late.Stop()
