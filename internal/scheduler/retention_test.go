@@ -1,15 +1,12 @@
 package scheduler_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -17,6 +14,7 @@ import (
 	"github.com/attune-automation/attune/internal/artifact"
 	"github.com/attune-automation/attune/internal/objects"
 	"github.com/attune-automation/attune/internal/objects/objectstest"
+	"github.com/attune-automation/attune/internal/outage/outagetest"
 	"github.com/attune-automation/attune/internal/scheduler"
 	"github.com/attune-automation/attune/internal/store"
 	"github.com/attune-automation/attune/internal/store/storetest"
@@ -87,24 +85,6 @@ func TestRetentionRemovesObjectsFirst(t *testing.T) {
 	})
 }
 
-// buffer is a log that is read while it is written.
-type buffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *buffer) has(text string) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return strings.Contains(b.text.String(), text)
-}
-
 // A store that is away delays what it has, and nothing else.
 func TestRetentionWaitsForTheStore(t *testing.T) {
 	t.Parallel()
@@ -115,11 +95,11 @@ func TestRetentionWaitsForTheStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	stored, elsewhere := y.ended("w", store.LocationStored, "files/a"), y.ended("v", store.LocationWorker, "files/b")
-	var log buffer
+	var log outagetest.Journal
 	y.start(func(c *scheduler.Config) {
-		c.Retention, c.Objects, c.RetainInterval, c.Logger = time.Hour, all, 20*time.Millisecond, slog.New(slog.NewTextHandler(&log, nil))
+		c.Retention, c.Objects, c.RetainInterval, c.Logger = time.Hour, all, 20*time.Millisecond, log.Logger()
 	})
-	storetest.Eventually(t, func() bool { return y.rows(elsewhere) == 0 && log.has("the artifact store is away") })
+	storetest.Eventually(t, func() bool { return y.rows(elsewhere) == 0 && log.Count("the artifact store is away") > 0 })
 	if y.rows(stored) != 1 {
 		t.Error("the row has gone before its object")
 	}

@@ -1,37 +1,16 @@
 package worker_test
 
 import (
-	"bytes"
-	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/attune-automation/attune"
+	"github.com/attune-automation/attune/internal/outage/outagetest"
 	"github.com/attune-automation/attune/internal/store/storetest"
 	"github.com/attune-automation/attune/internal/testserver"
 )
-
-// journal is a log that is read while it is written.
-type journal struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (j *journal) Write(line []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.Write(line)
-}
-
-func (j *journal) count(text string) int {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return strings.Count(j.text.String(), text)
-}
 
 // TestOutageIsToldOnce cuts a worker off from its database for many heartbeats while an action of it ends: the log has
 // one line of the heartbeats and two of the result, kept and not delivered, and one of each when it is over.
@@ -41,9 +20,9 @@ func TestOutageIsToldOnce(t *testing.T) {
 	network, through := testserver.Through(t, db.URL)
 	direct := db.Open(t)
 	db.URL = through
-	var log journal
+	var log outagetest.Journal
 	h := newHostOn(t, db, leased(100*time.Millisecond, time.Second))
-	h.log = slog.New(slog.NewTextHandler(&log, nil))
+	h.log = log.Logger()
 	h.start()
 	begun, end := filepath.Join(t.TempDir(), "begun"), filepath.Join(t.TempDir(), "end")
 	id := h.submit("a.sh", `touch "$PARAM_BEGUN"; until [ -e "$PARAM_END" ]; do sleep 0.05; done`,
@@ -56,16 +35,16 @@ func TestOutageIsToldOnce(t *testing.T) {
 	if err := os.WriteFile(end, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	storetest.Eventually(t, func() bool { return network.Refused.Load() > refused+20 && log.count("kept on this host") > 0 })
+	storetest.Eventually(t, func() bool { return network.Refused.Load() > refused+20 && log.Count("kept on this host") > 0 })
 	network.Restore()
 	h.untilIs(id, attune.StatusCompleted)
 	storetest.Eventually(t, func() bool {
-		return log.count("the heartbeat works again") == 1 && log.count("results are stored again") == 1
+		return log.Count("the heartbeat works again") == 1 && log.Count("results are stored again") == 1
 	})
 	for _, once := range []string{
 		"heartbeat failed, it is repeated", "result kept on this host until the database takes it", "spooled results not stored",
 	} {
-		if n := log.count(once); n != 1 {
+		if n := log.Count(once); n != 1 {
 			t.Errorf("%q is in the log %d times", once, n)
 		}
 	}

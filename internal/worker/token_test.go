@@ -1,19 +1,17 @@
 package worker_test
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/internal/artifact"
+	"github.com/attune-automation/attune/internal/outage/outagetest"
 	"github.com/attune-automation/attune/internal/store/storetest"
 	"github.com/attune-automation/attune/internal/worker"
 )
@@ -68,39 +66,21 @@ func TestATokenLeavesFilesAsTheyAre(t *testing.T) {
 // TestActionsWithoutAnAPIHaveNoToken looks at what there is then, and how often the log says why.
 func TestActionsWithoutAnAPIHaveNoToken(t *testing.T) {
 	t.Parallel()
-	out := &text{}
+	out := &outagetest.Journal{}
 	h := newHost(t, nil)
-	h.log = slog.New(slog.NewTextHandler(out, nil))
+	h.log = out.Logger()
 	h.start()
 	for range 2 {
 		if row := h.with(nil, "a.sh", `[ -z "${ATTUNE_API_URL+x}${ATTUNE_API_TOKEN+x}" ]`); row.Status != attune.StatusCompleted {
 			t.Errorf("%s %+v", row.Status, row.Error)
 		}
 	}
-	if n := strings.Count(out.String(), "server.url is not set"); n != 1 {
+	if n := out.Count("server.url is not set"); n != 1 {
 		t.Errorf("the log says so %d times: %s", n, out)
 	}
 	if _, err := os.Stat(filepath.Join(h.dir, "master.keys")); !os.IsNotExist(err) {
 		t.Errorf("master keys that nobody needs: %v", err)
 	}
-}
-
-// text is a log that several goroutines write.
-type text struct {
-	mu sync.Mutex
-	bytes.Buffer
-}
-
-func (o *text) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.Buffer.Write(p)
-}
-
-func (o *text) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.Buffer.String()
 }
 
 // TestWhatIsAddedToAnAttemptWithSecretsIsMasked has somebody add files while the action, which has a key, runs.

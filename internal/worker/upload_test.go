@@ -19,6 +19,7 @@ import (
 	"github.com/attune-automation/attune/internal/execution"
 	"github.com/attune-automation/attune/internal/objects"
 	"github.com/attune-automation/attune/internal/objects/objectstest"
+	"github.com/attune-automation/attune/internal/outage/outagetest"
 	"github.com/attune-automation/attune/internal/store"
 	"github.com/attune-automation/attune/internal/store/storetest"
 	"github.com/attune-automation/attune/internal/testserver"
@@ -137,9 +138,9 @@ func TestUploadsWaitForTheStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var log journal
+	var log outagetest.Journal
 	h := newHost(t, nil).storing(objectstest.At(bucket.Host, through))
-	h.log = slog.New(slog.NewTextHandler(&log, nil))
+	h.log = log.Logger()
 	h.start()
 	network.Cut()
 	var ids []int64
@@ -155,8 +156,8 @@ func TestUploadsWaitForTheStore(t *testing.T) {
 	for _, id := range ids {
 		h.located(id, allStored)
 	}
-	storetest.Eventually(t, func() bool { return log.count("artifacts are in the artifact store again") == 1 })
-	if n := log.count("artifacts are not in the artifact store yet"); n != 1 {
+	storetest.Eventually(t, func() bool { return log.Count("artifacts are in the artifact store again") == 1 })
+	if n := log.Count("artifacts are not in the artifact store yet"); n != 1 {
 		t.Errorf("the log says %d times that it is away", n)
 	}
 }
@@ -203,9 +204,9 @@ func TestEndWaitsForUploads(t *testing.T) {
 func TestWhatCantBeReadStays(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "not-mounted-yet")
-	var log journal
+	var log outagetest.Journal
 	h := newHost(t, nil).storing("file://" + dir)
-	h.log = slog.New(slog.NewTextHandler(&log, nil))
+	h.log = log.Logger()
 	h.start()
 	spoilt, whole := h.run("a.sh", leaving, `{}`).ID, h.run("b.sh", leaving, `{}`).ID
 	own := filepath.Join(h.dir, "artifacts", "w", fmt.Sprintf("execution_%d", spoilt))
@@ -226,7 +227,7 @@ func TestWhatCantBeReadStays(t *testing.T) {
 	if err := h.end(); err != nil { // or it is about to tell
 		t.Fatal(err)
 	}
-	if n := log.count("an artifact stays on this worker"); n != 2 {
+	if n := log.Count("an artifact stays on this worker"); n != 2 {
 		t.Errorf("the log tells of it %d times", n)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/attune-automation/attune/internal/broker"
 	"github.com/attune-automation/attune/internal/broker/amqp"
 	"github.com/attune-automation/attune/internal/broker/amqp/amqptest"
+	"github.com/attune-automation/attune/internal/outage/outagetest"
 	"github.com/attune-automation/attune/internal/testserver"
 )
 
@@ -25,8 +26,8 @@ func closeConnections(t *testing.T, v *amqptest.VirtualHost) {
 
 func TestConnectionClosedWhileIdle(t *testing.T) {
 	t.Parallel()
-	v, log := amqptest.New(t), &journal{}
-	b := run(t, amqp.Config{URL: v.URL, Logger: log.logger()})
+	v, log := amqptest.New(t), &outagetest.Journal{}
+	b := run(t, amqp.Config{URL: v.URL, Logger: log.Logger()})
 	c := consume(t, b, shared("q", "k"))
 	publish(t, b, "k", 1, 1)
 	settle(t, c.expect(false, 1)...)
@@ -67,8 +68,8 @@ func TestConnectionClosedWhileDeliveriesAreHeld(t *testing.T) {
 
 func TestQueueDeletedUnderAConsumer(t *testing.T) {
 	t.Parallel()
-	v, log := amqptest.New(t), &journal{}
-	b := run(t, amqp.Config{URL: v.URL, Logger: log.logger()})
+	v, log := amqptest.New(t), &outagetest.Journal{}
+	b := run(t, amqp.Config{URL: v.URL, Logger: log.Logger()})
 	c := consume(t, b, shared("q", "k"))
 	publish(t, b, "k", 1, 1)
 	held := c.expect(false, 1)[0]
@@ -82,7 +83,7 @@ func TestQueueDeletedUnderAConsumer(t *testing.T) {
 	}
 	publish(t, b, "k", 2, 2)
 	settle(t, c.expect(false, 2)...)
-	if lost, again := log.count("has lost its queue"), log.count("has its queue again"); lost != 1 || again != 1 {
+	if lost, again := log.Count("has lost its queue"), log.Count("has its queue again"); lost != 1 || again != 1 {
 		t.Errorf("%d losses and %d recoveries were logged, want 1 and 1:\n%s", lost, again, log)
 	}
 }
@@ -93,9 +94,9 @@ var unknownTag = []byte{1, 0, 1, 0, 0, 0, 13, 0, 60, 0, 80, 0, 0, 0, 0, 0, 0, 0x
 
 func TestChannelClosedByTheServer(t *testing.T) {
 	t.Parallel()
-	log := &journal{}
+	log := &outagetest.Journal{}
 	p, url := testserver.Through(t, amqptest.URL(t))
-	b := run(t, amqp.Config{URL: url, Logger: log.logger()})
+	b := run(t, amqp.Config{URL: url, Logger: log.Logger()})
 	c := consume(t, b, shared("q", "k"))
 	publish(t, b, "k", 1, 2)
 	held := c.expect(false, 1, 2)
@@ -103,7 +104,7 @@ func TestChannelClosedByTheServer(t *testing.T) {
 		t.Fatalf("said it on %d connections, want 2: to publish and to consume", n)
 	}
 	c.bound()
-	if n := log.count("unknown delivery tag"); n != 2 {
+	if n := log.Count("unknown delivery tag"); n != 2 {
 		t.Errorf("%d channels were closed, want 2:\n%s", n, log)
 	}
 	if err := held[0].Ack(); !errors.Is(err, broker.ErrSettled) {
@@ -123,9 +124,9 @@ var (
 
 func TestServerShortOfMemory(t *testing.T) {
 	t.Parallel()
-	log := &journal{}
+	log := &outagetest.Journal{}
 	p, url := testserver.Through(t, amqptest.URL(t))
-	b := run(t, amqp.Config{URL: url, Logger: log.logger()})
+	b := run(t, amqp.Config{URL: url, Logger: log.Logger()})
 	publish(t, b, "k", 1, 1)
 	p.Freeze()
 	published := make(chan error, 1)
@@ -144,16 +145,16 @@ func TestServerShortOfMemory(t *testing.T) {
 	p.SayToClients(t, unblocked)
 	p.Thaw()
 	until(t, "the server to take messages again", func() bool { return b.Publish(t.Context(), request("k", 4)) == nil })
-	if n := log.count("connected to RabbitMQ"); n != 1 || log.count(want) != 1 || log.count("takes messages again") != 1 {
+	if n := log.Count("connected to RabbitMQ"); n != 1 || log.Count(want) != 1 || log.Count("takes messages again") != 1 {
 		t.Errorf("want one line for each change:\n%s", log)
 	}
 }
 
 func TestServerAway(t *testing.T) {
 	t.Parallel()
-	log := &journal{}
+	log := &outagetest.Journal{}
 	p, url := testserver.Through(t, amqptest.URL(t))
-	b := run(t, amqp.Config{URL: url, Logger: log.logger()})
+	b := run(t, amqp.Config{URL: url, Logger: log.Logger()})
 	c := consume(t, b, shared("q", "k"))
 	publish(t, b, "k", 1, 1)
 	c.expect(false, 1)
@@ -182,9 +183,9 @@ func TestServerAway(t *testing.T) {
 }
 
 // checkLog looks for one line for each change of each connection, when both were lost once.
-func checkLog(t *testing.T, log *journal) {
+func checkLog(t *testing.T, log *outagetest.Journal) {
 	t.Helper()
-	if lost, up := log.count("no connection to RabbitMQ"), log.count("connected to RabbitMQ"); lost != 2 || up != 4 {
+	if lost, up := log.Count("no connection to RabbitMQ"), log.Count("connected to RabbitMQ"); lost != 2 || up != 4 {
 		t.Errorf("%d losses and %d connections were logged, want 2 and 4:\n%s", lost, up, log)
 	}
 }
@@ -270,9 +271,9 @@ func TestNothingTellsThePassword(t *testing.T) {
 		"refused":     "amqp://user:secret@" + address,
 		"not allowed": "amqp://user:secret@" + server,
 	} {
-		log := &journal{}
-		b := run(t, amqp.Config{URL: url, Logger: log.logger()})
-		until(t, "the refusal", func() bool { return log.count("trying again") > 0 })
+		log := &outagetest.Journal{}
+		b := run(t, amqp.Config{URL: url, Logger: log.Logger()})
+		until(t, "the refusal", func() bool { return log.Count("trying again") > 0 })
 		publishing := b.Publish(t.Context(), request("k", 1))
 		if text := log.String() + publishing.Error(); strings.Contains(text, "secret") || !strings.Contains(text, reason) {
 			t.Errorf("want %s and no password: %s", reason, text)
@@ -288,11 +289,11 @@ func TestRefusalIsToldAsAnError(t *testing.T) {
 		"ACCESS_REFUSED": strings.Replace(v.URL, "@", "-wrong@", 1),
 		"NOT_ALLOWED":    v.URL + "-missing",
 	} {
-		log := &journal{}
-		b := run(t, amqp.Config{URL: url, Logger: log.logger()})
-		until(t, "the refusal", func() bool { return log.count("refuses") > 0 })
+		log := &outagetest.Journal{}
+		b := run(t, amqp.Config{URL: url, Logger: log.Logger()})
+		until(t, "the refusal", func() bool { return log.Count("refuses") > 0 })
 		if text := log.String(); !strings.Contains(text, "level=ERROR") || !strings.Contains(text, "answer="+answer) ||
-			strings.Contains(text, "level=WARN") || log.count("\n") != 1 {
+			strings.Contains(text, "level=WARN") || log.Count("\n") != 1 {
 			t.Errorf("want one error that names %s: %s", answer, text)
 		}
 		var refused *broker.RefusedError
@@ -304,16 +305,16 @@ func TestRefusalIsToldAsAnError(t *testing.T) {
 
 func TestVirtualHostThatIsMadeLater(t *testing.T) {
 	t.Parallel()
-	v, log := amqptest.New(t), &journal{}
+	v, log := amqptest.New(t), &outagetest.Journal{}
 	v.Delete(t)
-	b := run(t, amqp.Config{URL: v.URL, Logger: log.logger()})
-	until(t, "the refusal", func() bool { return log.count("answer=NOT_ALLOWED") > 0 })
+	b := run(t, amqp.Config{URL: v.URL, Logger: log.Logger()})
+	until(t, "the refusal", func() bool { return log.Count("answer=NOT_ALLOWED") > 0 })
 	if !strings.Contains(log.String(), "not found") {
 		t.Errorf("what RabbitMQ answered is not told: %s", log)
 	}
 	v.Create(t)
 	until(t, "the broker to be connected", b.Connected)
-	if err := b.Away(); err != nil || log.count("connected to RabbitMQ") != 1 {
+	if err := b.Away(); err != nil || log.Count("connected to RabbitMQ") != 1 {
 		t.Errorf("%v: %s", err, log)
 	}
 }
