@@ -30,3 +30,11 @@ const (
 	Stdout Stream = "stdout"
 	Stderr Stream = "stderr"
 )
+
+// LogFile is the name of the artifact that holds what was written to the stream.
+func (s Stream) LogFile() string { return string(s) + ".log" }
+
+// OutputOrder tells how the logs of an attempt came after each other: so many bytes of stdout, then so many of stderr, then
+// of stdout again, and so on. Of what a log has beyond them, as the end of one that was cut short, nobody knows when it came.
+// It is nil unless both were written.
+type OutputOrder []int64

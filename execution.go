@@ -139,6 +139,7 @@ type Outcome struct {
 	Failure   *Failure
 	Stdout    Output
 	Stderr    Output
+	Order     OutputOrder
 	Resources Resources
 	Processes *Processes    // nil if none ran
 	Age       time.Duration // how long ago it ended, if it had to wait for the database

@@ -39,6 +39,21 @@ func (c *Client) Logs(ctx context.Context, id int64, stream attune.Stream, o Log
 	return c.read(ctx, executionPath(id, "/logs/"+url.PathEscape(string(stream))), query)
 }
 
+// Order is how the two logs of an attempt came after each other.
+type Order struct {
+	Attempt int                `json:"attempt"`
+	Turns   attune.OutputOrder `json:"turns"` // empty while it is not known, and of an attempt that has not written to both
+}
+
+// OutputOrder returns how the logs of an attempt, or with 0 of the latest one, came after each other.
+func (c *Client) OutputOrder(ctx context.Context, id int64, attempt int) (o Order, err error) {
+	query := url.Values{}
+	if attempt > 0 {
+		query.Set("attempt", strconv.Itoa(attempt))
+	}
+	return o, c.do(ctx, call{method: http.MethodGet, path: executionPath(id, "/logs/order"), query: query}, &o)
+}
+
 // Artifacts lists what the attempts of an execution left.
 func (c *Client) Artifacts(ctx context.Context, id int64) ([]attune.Artifact, error) {
 	return list[attune.Artifact](ctx, c, executionPath(id, "/artifacts"), nil)

@@ -32,6 +32,7 @@ func TestPagesOfSeveralMachines(t *testing.T) {
 		map[string]string{"hold": h.hold}))
 	b.logIn(fmt.Sprintf("/executions/%d", id), strings.TrimSpace(string(token))) // and on to where it was to lead
 	b.comesBack(way)
+	b.keepsTheOrder()
 	b.showsGaps(s.Client)
 	b.choosesAttempts(s.Client)
 	b.givesAnEmptyText(s.Client)
@@ -63,6 +64,16 @@ func (b *browser) comesBack(way *testserver.Proxy) {
 	b.shows(".heading .status", "completed") // told by the stream of events, which has come back, too
 	b.until(`document.querySelector(".log.together .bar").innerText.includes("3 lines")`)
 	b.until(`!document.querySelector(".log.together .bar").innerText.includes("live")`)
+}
+
+// keepsTheOrder opens the page of the execution again, which has written its third line when its second one had been seen.
+func (b *browser) keepsTheOrder() {
+	b.t.Helper()
+	b.do(chromedp.Reload())
+	b.shows(".log.stdout .lines", "three")
+	b.click(`.heading button:nth-of-type(4)`)
+	b.until(`[...document.querySelectorAll(".log.together .line")].at(2)?.innerText.includes("three")`)
+	b.until(`document.querySelector(".log.together .bar").innerText.trim().startsWith("together") && document.querySelectorAll(".log.together .of-stderr").length === 1`)
 }
 
 func (b *browser) showsGaps(c *client.Client) {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"io"
 
@@ -56,15 +57,45 @@ func begun(row store.ExecutionRow, attempt int) bool {
 	return row.Status.Live() || row.Attempt > max(1, attempt)
 }
 
+// latest is the attempt that has begun last.
+func latest(row store.ExecutionRow) int {
+	if row.StartedAt == nil && row.Attempt > 1 {
+		return row.Attempt - 1 // the next one waits for its turn
+	}
+	return row.Attempt
+}
+
+type getOrderInput struct {
+	ExecutionPath
+	Attempt int `query:"attempt" minimum:"1" doc:"of this attempt (default: the latest)"`
+}
+
+type outputOrder struct {
+	Body struct {
+		Attempt int                `json:"attempt"`
+		Turns   attune.OutputOrder `json:"turns" doc:"bytes of stdout, then of stderr, then of stdout, and so on; empty if it is not known"`
+	}
+}
+
+func (a *API) getOrder(ctx context.Context, in *getOrderInput) (*outputOrder, error) {
+	const doing = "read the order of an output"
+	row, err := a.row(ctx, in.ID)
+	if err != nil {
+		return nil, a.problem(ctx, doing, err)
+	}
+	answer := &outputOrder{}
+	answer.Body.Attempt = cmp.Or(in.Attempt, latest(row))
+	turns, err := a.cfg.Store.Read().OutputOrder(ctx, in.ID, answer.Body.Attempt)
+	if err != nil {
+		return nil, a.problem(ctx, doing, err)
+	}
+	answer.Body.Turns = append(attune.OutputOrder{}, turns...) // [], not null
+	return answer, nil
+}
+
 // findLog returns the log that a request means: that of its attempt, else of the latest one that has begun.
 func (a *API) findLog(ctx context.Context, row store.ExecutionRow, in *getLogInput) (attemptLog, error) {
-	log := attemptLog{id: row.ID, attempt: in.Attempt, stream: attune.Stream(in.Stream), offset: in.Offset}
-	if log.attempt == 0 {
-		log.attempt = row.Attempt
-		if row.StartedAt == nil && row.Attempt > 1 {
-			log.attempt-- // the next attempt waits for its turn
-		}
-	}
+	log := attemptLog{id: row.ID, attempt: cmp.Or(in.Attempt, latest(row)), stream: attune.Stream(in.Stream), offset: in.Offset}
 	if log.attempt > row.Attempt || log.attempt == row.Attempt && row.StartedAt == nil {
 		return log, attune.Errorf(attune.CodeNotFound,
 			"execution %d has no output: attempt %d has not begun, the execution is %s", row.ID, log.attempt, row.Status)

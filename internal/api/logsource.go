@@ -58,7 +58,7 @@ func (a *API) locateStored(ctx context.Context, row store.ExecutionRow, log *att
 	if !over(row, log.attempt) {
 		return nil
 	}
-	content, _, err := a.openStored(ctx, log.id, log.attempt, artifact.LogFile(log.stream), log.offset)
+	content, _, err := a.openStored(ctx, log.id, log.attempt, log.stream.LogFile(), log.offset)
 	if errors.As(err, new(*elsewhere)) {
 		return nil
 	}
@@ -143,7 +143,7 @@ func (a *API) tail(ctx context.Context, w io.Writer, log attemptLog, done <-chan
 	if !errors.Is(err, live.ErrSilent) {
 		return err
 	}
-	rest, _, notStored := a.openStored(ctx, log.id, log.attempt, artifact.LogFile(log.stream), log.remote.Offset())
+	rest, _, notStored := a.openStored(ctx, log.id, log.attempt, log.stream.LogFile(), log.remote.Offset())
 	if notStored != nil {
 		return err
 	}

@@ -23,6 +23,12 @@ func (a *API) registerOutput(operations huma.API) {
 		Responses: bytesResponse("the log's bytes"),
 	}, ofExecution(attune.RoleViewer).forExecutions(family())), a.getLog)
 	huma.Register(operations, needs(huma.Operation{
+		OperationID: "get-output-order", Method: http.MethodGet, Path: "/api/v1/executions/{id}/logs/order",
+		Tags: []string{executionTag}, Summary: "Get how an execution's two logs came after each other",
+		Description: "Known of an attempt that has ended and has written to both, for as long as its logs are kept. What a " +
+			"log has beyond its turns, as the end of one that was cut short, is not known to have come before or after anything.",
+	}, ofExecution(attune.RoleViewer).forExecutions(family())), inTime(a, a.getOrder))
+	huma.Register(operations, needs(huma.Operation{
 		OperationID: "list-artifacts", Method: http.MethodGet, Path: "/api/v1/executions/{id}/artifacts",
 		Tags: []string{executionTag}, Summary: "List what an execution left",
 	}, ofExecution(attune.RoleViewer).forExecutions(family())), inTime(a, a.listArtifacts))

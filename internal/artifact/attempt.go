@@ -22,21 +22,22 @@ const (
 	filesDir   = "files"
 )
 
-// LogFile returns the name of a stream's log.
-func LogFile(stream attune.Stream) string { return string(stream) + ".log" }
-
 // Attempt is the directory of one attempt of one execution.
 type Attempt struct {
 	dir    string
 	held   string // see heldDir
 	number int
+	order  order // of what is written to the logs that OpenLog has opened
 }
+
+// Order returns how the logs came after each other that this Attempt has opened.
+func (a *Attempt) Order() attune.OutputOrder { return a.order.known() }
 
 // FilesDir is the directory that the action gets as $ATTUNE_ARTIFACTS_DIR.
 func (a *Attempt) FilesDir() string { return filepath.Join(a.dir, filesDir) }
 
 // LogPath is where a stream's log is or will be, for Follow.
-func (a *Attempt) LogPath(stream attune.Stream) string { return filepath.Join(a.dir, LogFile(stream)) }
+func (a *Attempt) LogPath(stream attune.Stream) string { return filepath.Join(a.dir, stream.LogFile()) }
 
 // WriteResult stores the attempt's result as result.json, whole or not at all.
 func (a *Attempt) WriteResult(result json.RawMessage) error { return a.write(ResultFile, result) }
@@ -91,8 +92,8 @@ func (a *Attempt) List() (Collection, error) {
 
 func (a *Attempt) ownFiles() []attune.Artifact {
 	return []attune.Artifact{
-		{Name: LogFile(attune.Stdout), Type: attune.ArtifactLog},
-		{Name: LogFile(attune.Stderr), Type: attune.ArtifactLog},
+		{Name: attune.Stdout.LogFile(), Type: attune.ArtifactLog},
+		{Name: attune.Stderr.LogFile(), Type: attune.ArtifactLog},
 		{Name: ResultFile, Type: attune.ArtifactResult},
 		{Name: TraceFile, Type: attune.ArtifactTrace},
 	}

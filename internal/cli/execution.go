@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -160,9 +161,7 @@ func (a *app) executionLogs() *cobra.Command {
 	cmd := a.forExecution("logs", "Print what an execution wrote", func(ctx context.Context, c *connection, id int64) error {
 		switch stream {
 		case "":
-			var both errgroup.Group // which are followed at once
-			both.Go(func() error { return a.printLog(ctx, c, id, attune.Stderr, options, a.Stderr) })
-			return errors.Join(a.printLog(ctx, c, id, attune.Stdout, options, a.Stdout), both.Wait())
+			return a.printBoth(ctx, c, id, options)
 		case string(attune.Stdout), string(attune.Stderr):
 			return a.printLog(ctx, c, id, attune.Stream(stream), options, a.Stdout)
 		}
@@ -183,6 +182,51 @@ func (a *app) printLog(
 	}
 	_, err = io.Copy(w, log)
 	return errors.Join(err, log.Close())
+}
+
+// printBoth prints both logs: as they came after each other, if that is known, else at once.
+func (a *app) printBoth(ctx context.Context, c *connection, id int64, options client.LogOptions) error {
+	if !options.Follow {
+		order, err := c.OutputOrder(ctx, id, options.Attempt)
+		if err != nil {
+			return err
+		}
+		if len(order.Turns) > 0 {
+			options.Attempt = order.Attempt
+			return a.printInOrder(ctx, c, id, options, order.Turns)
+		}
+	}
+	var both errgroup.Group
+	both.Go(func() error { return a.printLog(ctx, c, id, attune.Stderr, options, a.Stderr) })
+	return errors.Join(a.printLog(ctx, c, id, attune.Stdout, options, a.Stdout), both.Wait())
+}
+
+func (a *app) printInOrder(
+	ctx context.Context, c *connection, id int64, options client.LogOptions, turns attune.OutputOrder,
+) (err error) {
+	stdout, err := c.Logs(ctx, id, attune.Stdout, options)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stdout.Close()) }()
+	stderr, err := c.Logs(ctx, id, attune.Stderr, options)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stderr.Close()) }()
+	from := [2]io.Reader{bufio.NewReader(stdout), bufio.NewReader(stderr)}
+	to := [2]io.Writer{a.Stdout, a.Stderr}
+	for i, n := range turns {
+		if _, err := io.CopyN(to[i%2], from[i%2], n); err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+	}
+	for i := range from {
+		if _, err := io.Copy(to[i], from[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (a *app) executionArtifacts() *cobra.Command {

@@ -56,7 +56,9 @@ func (s *Service) finish(ctx context.Context, q *store.Queries, calls []*call[fi
 			return err
 		}
 		if c.out.written {
-			left = append(left, s.Left(c.in.fence.ExecutionID, c.out.worker, c.in.left))
+			one := s.Left(c.in.fence.ExecutionID, c.out.worker, c.in.left)
+			one.Order = c.in.outcome.Order
+			left = append(left, one)
 		}
 	}
 	return q.PutArtifacts(ctx, left...)

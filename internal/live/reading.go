@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"time"
 
-	"github.com/attune-automation/attune/internal/artifact"
 	"github.com/attune-automation/attune/internal/broker"
 )
 
@@ -107,7 +106,7 @@ func (r *reading) advance(ctx context.Context) (over bool, err error) {
 // look returns the size of the log, 0 if there is none (yet).
 func (r *reading) look() (int64, error) {
 	if r.file == nil {
-		file, _, err := r.source.cfg.Artifacts.Attempt(r.to.executionID, r.to.attempt).Open(artifact.LogFile(r.to.stream))
+		file, _, err := r.source.cfg.Artifacts.Attempt(r.to.executionID, r.to.attempt).Open(r.to.stream.LogFile())
 		if errors.Is(err, fs.ErrNotExist) {
 			return 0, nil
 		}

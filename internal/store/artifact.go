@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"slices"
 	"time"
@@ -17,6 +18,17 @@ type Left struct {
 	Worker      string
 	Artifacts   []attune.Artifact
 	Location    Location // "" for LocationWorker
+	Order       attune.OutputOrder
+}
+
+// order is what the row of one of the artifacts has of the order, NULL but for one.
+func (l Left) order(of attune.Artifact) (*string, error) {
+	if l.Order == nil || of.Type != attune.ArtifactLog || of.Name != attune.Stderr.LogFile() {
+		return nil, nil
+	}
+	text, err := json.Marshal(l.Order)
+	turns := string(text)
+	return &turns, err
 }
 
 // Location is where an artifact's content is.
@@ -38,17 +50,23 @@ func (q *Queries) PutArtifacts(ctx context.Context, left ...Left) error {
 	var rows [][]any
 	for _, l := range left {
 		for _, a := range l.Artifacts {
-			rows = append(rows, []any{l.ExecutionID, a.Attempt, a.Name, string(a.Type), a.Bytes, l.Worker, string(cmp.Or(l.Location, LocationWorker))})
+			order, err := l.order(a)
+			if err != nil {
+				return wrap(err, "order of the output of execution %d", l.ExecutionID)
+			}
+			location := string(cmp.Or(l.Location, LocationWorker))
+			rows = append(rows, []any{l.ExecutionID, a.Attempt, a.Name, string(a.Type), a.Bytes, l.Worker, location, order})
 		}
 	}
 	for some := range slices.Chunk(rows, artifactRows) {
-		list, args := valuesList(nil, some, "BIGINT", "INTEGER", "TEXT", "TEXT", "BIGINT", "TEXT", "TEXT")
+		list, args := valuesList(nil, some, "BIGINT", "INTEGER", "TEXT", "TEXT", "BIGINT", "TEXT", "TEXT", "TEXT")
 		_, err := q.exec(ctx, `
-			WITH kept (execution_id, attempt, name, type, bytes, worker_name, location) AS (`+list+`)
-			INSERT INTO artifact (execution_id, attempt, name, type, bytes, worker_name, location, created_at)
-			SELECT execution_id, attempt, name, type, bytes, worker_name, location, {now} FROM kept WHERE execution_id IS NOT NULL
-			ON CONFLICT (execution_id, attempt, name)
-				DO UPDATE SET type = excluded.type, bytes = excluded.bytes, location = excluded.location`, args...)
+			WITH kept (execution_id, attempt, name, type, bytes, worker_name, location, output_order) AS (`+list+`)
+			INSERT INTO artifact (execution_id, attempt, name, type, bytes, worker_name, location, output_order, created_at)
+			SELECT execution_id, attempt, name, type, bytes, worker_name, location, output_order, {now}
+			FROM kept WHERE execution_id IS NOT NULL
+			ON CONFLICT (execution_id, attempt, name) DO UPDATE SET type = excluded.type, bytes = excluded.bytes,
+				location = excluded.location, output_order = excluded.output_order`, args...)
 		if err != nil {
 			return wrap(err, "store artifacts of execution %d and others", some[0][0])
 		}
@@ -89,6 +107,20 @@ func (q *Queries) Artifact(ctx context.Context, executionID int64, attempt int, 
 		return a, false, nil
 	}
 	return a, err == nil, wrap(err, "look up an artifact of execution %d", executionID)
+}
+
+// OutputOrder returns how the logs of an attempt came after each other, nil if that is not known.
+func (q *Queries) OutputOrder(ctx context.Context, executionID int64, attempt int) (order attune.OutputOrder, err error) {
+	var text sql.NullString
+	err = q.row(ctx, `SELECT output_order FROM artifact WHERE execution_id = $1 AND attempt = $2 AND name = $3`,
+		executionID, attempt, attune.Stderr.LogFile()).Scan(&text)
+	if errors.Is(err, sql.ErrNoRows) || err == nil && !text.Valid {
+		return nil, nil
+	}
+	if err == nil {
+		err = json.Unmarshal([]byte(text.String), &order)
+	}
+	return order, wrap(err, "read the order of what execution %d wrote", executionID)
 }
 
 // PendingArtifacts returns at most limit artifacts that a worker has still to put into the artifact store, the oldest

@@ -124,3 +124,40 @@ func TestArtifactStoredMeanwhileKeepsItsRow(t *testing.T) {
 		}
 	})
 }
+
+// The order of an attempt's output is a part of its row, and goes with it.
+func TestOutputOrderIsKeptWithTheLog(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		s := db.Open(t)
+		id := insert(t, s, storetest.PutAction(t, s, storetest.Action("demo.hello")))
+		var logs []attune.Artifact
+		for _, stream := range []attune.Stream{attune.Stdout, attune.Stderr} {
+			logs = append(logs, attune.Artifact{Name: stream.LogFile(), Type: attune.ArtifactLog, Bytes: 9, Attempt: 2})
+		}
+		want := attune.OutputOrder{0, 4, 9, 5}
+		for range 2 { // Finish may be repeated
+			storetest.Write(t, s, func(ctx context.Context, q *store.Queries) error {
+				return q.PutArtifacts(ctx, store.Left{ExecutionID: id, Worker: "w", Artifacts: logs, Order: want})
+			})
+		}
+		assertOrder(t, s, id, 2, want)
+		assertOrder(t, s, id, 1, nil)
+		storetest.Write(t, s, func(ctx context.Context, q *store.Queries) error {
+			rows, err := q.Artifacts(ctx, id)
+			if err == nil {
+				_, err = q.DeleteArtifacts(ctx, rows)
+			}
+			return err
+		})
+		assertOrder(t, s, id, 2, nil)
+	})
+}
+
+func assertOrder(t *testing.T, s *store.Store, id int64, attempt int, want attune.OutputOrder) {
+	t.Helper()
+	got, err := s.Read().OutputOrder(context.Background(), id, attempt)
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("attempt %d: %v\n%s", attempt, err, diff)
+	}
+}

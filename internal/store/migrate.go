@@ -17,7 +17,7 @@ import (
 var migrations embed.FS
 
 // SchemaVersion is the number of the newest migration that this program has. A test compares it with the files.
-const SchemaVersion = 7
+const SchemaVersion = 8
 
 // database is where a Store's rows are.
 type database interface {

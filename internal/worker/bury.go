@@ -72,9 +72,9 @@ func remainsIn(artifacts *artifact.Store, log *slog.Logger) execution.Remains {
 		}
 		for _, file := range found.Artifacts {
 			switch file.Name {
-			case artifact.LogFile(attune.Stdout):
+			case attune.Stdout.LogFile():
 				stdout.Bytes = file.Bytes
-			case artifact.LogFile(attune.Stderr):
+			case attune.Stderr.LogFile():
 				stderr.Bytes = file.Bytes
 			}
 		}

@@ -134,7 +134,9 @@ func (c courier) keepStale(ctx context.Context, e ending) {
 		if err != nil {
 			return err
 		}
-		return q.PutArtifacts(ctx, c.executions.Left(e.Fence.ExecutionID, worker.Name, e.Artifacts))
+		left := c.executions.Left(e.Fence.ExecutionID, worker.Name, e.Artifacts)
+		left.Order = e.Outcome.Order
+		return q.PutArtifacts(ctx, left)
 	})
 	if err != nil {
 		c.log.Warn("artifacts of a refused attempt are not listed", "execution", e.Fence.ExecutionID, "error", err)

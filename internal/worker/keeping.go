@@ -77,7 +77,11 @@ func (k *keeping) close(o *attune.Outcome) error {
 	fault := errors.Join(k.finishMasking(o), k.stdout.Close(), k.stderr.Close(), k.stdoutLog.Close(), k.stderrLog.Close())
 	o.Stdout = attune.Output{Bytes: k.stdout.Bytes(), DroppedBytes: k.stdout.Dropped() + k.stdoutLog.Lost()}
 	o.Stderr = attune.Output{Bytes: k.stderr.Bytes(), DroppedBytes: k.stderr.Dropped() + k.stderrLog.Lost()}
-	if o.Result == nil || k.attempt == nil {
+	if k.attempt == nil {
+		return fault
+	}
+	o.Order = k.attempt.Order()
+	if o.Result == nil {
 		return fault
 	}
 	return errors.Join(fault, k.attempt.WriteResult(o.Result))

@@ -1,6 +1,6 @@
 // What an execution writes, as it writes it. All lines are kept, but only those in sight are in the page.
 import { h, bytes, report } from "./dom.js";
-import { open } from "./api.js";
+import { get, open } from "./api.js";
 import { paint, after } from "./ansi.js";
 
 const lineHeight = 18, spare = 20, widest = 5000;
@@ -8,27 +8,34 @@ const lineHeight = 18, spare = 20, widest = 5000;
 // A line that the worker wrote where it has dropped some.
 const gap = /^\[attune: \d+ bytes are missing here\]$/;
 
-// logs shows what an attempt of an execution writes: side by side, one stream alone, or, if it is still written, both
-// together in the order in which they come. Of what was written before, nobody knows that order.
+// logs shows what an attempt of an execution writes: side by side, one stream alone, or both together. While it is written
+// they stand there as they arrive, and when it has ended as the worker has seen them.
 export function logs(e, attempt, live, signal) {
-  const panels = { stdout: panel(e.id, attempt, "stdout"), stderr: panel(e.id, attempt, "stderr") };
-  if (live) panels.together = panel(e.id, attempt, "together");
+  const panels = { stdout: panel(e.id, attempt, "stdout"), stderr: panel(e.id, attempt, "stderr"), together: panel(e.id, attempt, "together") };
+  let due = !live, shown = "both"; // due: the attempt has ended, and its logs are not together yet
+  const together = () => {
+    if (!due || shown !== "together") return;
+    due = false;
+    weave(e.id, attempt, panels.together, live, signal).catch(report);
+  };
   const box = h("div", { class: "logs both" }, Object.values(panels).map((p) => p.box));
   const choose = (chosen, button) => {
     box.className = "logs " + chosen;
     for (const b of choice.querySelectorAll("button")) b.setAttribute("aria-pressed", String(b === button));
     for (const p of Object.values(panels)) p.draw();
+    shown = chosen;
+    together();
   };
-  const names = { both: "Side by side", stdout: "stdout", stderr: "stderr", ...(live ? { together: "Together" } : {}) };
+  const names = { both: "Side by side", stdout: "stdout", stderr: "stderr", together: "Together" };
   const choice = h("div", { class: "buttons", role: "group", "aria-label": "Shown output" }, Object.entries(names).map(([name, label]) =>
     h("button", { type: "button", "aria-pressed": String(name === "both"), onclick: (event) => choose(name, event.currentTarget) }, label)));
   const ends = ["stdout", "stderr"].map((name) => {
-    const to = [panels[name], panels.together].filter(Boolean);
+    const to = live ? [panels[name], panels.together] : [panels[name]];
     return read(`executions/${e.id}/logs/${name}?follow=1&attempt=${attempt}`, signal,
       (text) => to.forEach((p) => p.add(name, text)), (why) => to.forEach((p) => p.tell(why)))
       .then(() => panels[name].end(), (error) => { panels[name].end(); report(error); });
   });
-  Promise.all(ends).then(() => panels.together?.end());
+  if (live) Promise.all(ends).then(() => { panels.together.end(); due = !signal.aborted; together(); });
   return { element: h("div", {}, h("div", { class: "heading" }, h("h2", {}, "Output"), choice), box), dropped: (name, n) => panels[name].dropped(n) };
 }
 
@@ -36,7 +43,7 @@ export function logs(e, attempt, live, signal) {
 function panel(id, attempt, name) {
   const lines = []; // { text, style: as the line begins, from: its stream }
   const rest = { stdout: "", stderr: "" }, style = { stdout: "", stderr: "" };
-  let ended = false, follow = true, term = "", found = [], at = -1, missing = 0;
+  let ended = false, follow = true, term = "", found = [], at = -1, missing = 0, remark = "";
   const shown = h("div", { class: "lines" }), space = h("div", { class: "space" }, shown);
   const port = h("div", { class: "port", tabindex: "0", role: "log", "aria-label": name, "aria-live": "off" }, space);
   const state = h("span", { class: "hint" });
@@ -62,7 +69,7 @@ function panel(id, attempt, name) {
       const rows = [];
       for (let n = first; n < last; n++) rows.push(line(n, lines[n] ?? tail[n - lines.length]));
       shown.replaceChildren(...rows);
-      state.textContent = total + (total === 1 ? " line" : " lines") + (ended ? "" : ", live") + (missing ? `, ${bytes(missing)} were not kept` : "");
+      state.textContent = total + (total === 1 ? " line" : " lines") + (ended ? "" : ", live") + (missing ? `, ${bytes(missing)} were not kept` : "") + remark;
     });
   };
   const line = (n, { text, style: begins, from }) => {
@@ -97,6 +104,10 @@ function panel(id, attempt, name) {
   });
   return {
     box, draw,
+    clear() {
+      lines.length = found.length = 0;
+      for (const from of Object.keys(rest)) rest[from] = style[from] = "";
+    },
     add(from, text) {
       const parts = (rest[from] + text).split("\n");
       rest[from] = parts.pop();
@@ -109,9 +120,27 @@ function panel(id, attempt, name) {
       draw();
     },
     tell(why) { state.textContent = why; },
-    end() { ended = true; draw(); },
+    end(why = "") { ended = true; remark = why; draw(); },
     dropped(n) { missing = n; draw(); },
   };
+}
+
+// weave fills a panel with both logs of an attempt that has ended. Where nobody knows their order, one that has seen them
+// arrive keeps them as they came.
+async function weave(id, attempt, to, arrived, signal) {
+  const { turns } = await get(`executions/${id}/logs/order?attempt=${attempt}`, signal);
+  if (turns.length === 0 && arrived) return;
+  const names = ["stdout", "stderr"], decoders = names.map(() => new TextDecoder());
+  const rest = await Promise.all(names.map(async (name) =>
+    new Uint8Array(await (await open(`executions/${id}/logs/${name}?attempt=${attempt}`, { signal })).arrayBuffer())));
+  const sizes = rest.map((r) => r.length);
+  to.clear();
+  [...turns, Infinity, Infinity].forEach((n, turn) => { // turns are even or odd in number: what is left has both a last one
+    const from = turn % 2;
+    to.add(names[from], decoders[from].decode(rest[from].subarray(0, n), { stream: true }));
+    rest[from] = rest[from].subarray(n);
+  });
+  to.end(turns.length === 0 && sizes.every((n) => n > 0) ? ": stdout, then stderr, as nobody has seen their order" : "");
 }
 
 // read gives text as it comes, until the attempt has ended. A stream that breaks off goes on where it was.
