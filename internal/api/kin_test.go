@@ -179,7 +179,7 @@ func TestOperationsAreNotForExecutions(t *testing.T) {
 			t.Errorf("%s %s: %d", o.method, path, status)
 		}
 	}
-	if let != 9 {
+	if let != 10 {
 		t.Errorf("%d operations are for executions", let)
 	}
 }
