@@ -22,12 +22,13 @@
 // waited for. Only what is harmless to do twice is done again: whatever reads, sets or deletes, a refused submission (429), a
 // pack's archive that can be rewound (io.Seeker), and a submission with an IdempotencyKey. Without a key, a submission
 // that met a 503 may have been stored, and who sends it again may run it twice. A server that can't be reached is an
-// error at once, but to WaitExecution, which waits a minute for one that starts again.
+// error at once, but to WaitExecution and to a log that is followed, which wait a minute for one that starts again.
 //
 // # Streams
 //
 // Logs, OpenArtifact and Events go on for as long as there is something to come: their context ends them. What they
-// return has to be closed, or read to its end.
+// return has to be closed, or read to its end. A log that is followed and breaks off goes on where it was, by itself
+// (see Logs). The others end with an error: Events go on with EventsAfter.
 package client
 
 import (
@@ -147,10 +148,10 @@ func (c *Client) open(ctx context.Context, k call) (*http.Response, error) {
 		if answer.StatusCode < http.StatusBadRequest {
 			return answer, nil
 		}
-		busy := answer.StatusCode == http.StatusTooManyRequests || answer.StatusCode == http.StatusServiceUnavailable
+		again := busy(answer) && k.repeatable(answer.StatusCode)
 		wait := max(pause, retryAfter(answer.Header, time.Now()))
 		failure := readProblem(answer)
-		if !busy || !k.repeatable(answer.StatusCode) || try == maxTries || wait > maxPause || !k.rewind(ctx) {
+		if !again || try == maxTries || wait > maxPause || !k.rewind(ctx) {
 			return nil, failure
 		}
 		if err := sleep(ctx, wait); err != nil {
@@ -158,6 +159,11 @@ func (c *Client) open(ctx context.Context, k call) (*http.Response, error) {
 		}
 		pause *= 2
 	}
+}
+
+// busy tells whether the server may be asked again: it is too busy, or its database is away.
+func busy(answer *http.Response) bool {
+	return answer.StatusCode == http.StatusTooManyRequests || answer.StatusCode == http.StatusServiceUnavailable
 }
 
 // repeatable tells whether a call that was answered so may be made again. What was refused for being too much has done

@@ -199,7 +199,7 @@ func TestStreamsComeAsWrittenAndBreakVisibly(t *testing.T) {
 		panic(http.ErrAbortHandler)
 	}
 	calling(t, handler, func(t *testing.T, c *client.Client) {
-		log, err := c.Logs(context.Background(), 1, attune.Stdout, client.LogOptions{Follow: true})
+		log, err := c.Logs(context.Background(), 1, attune.Stdout, client.LogOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}

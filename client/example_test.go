@@ -40,7 +40,7 @@ func Example() {
 	// Output: adhoc.add completed {"sum":5}
 }
 
-// Follow what an execution writes, through all of its attempts, until it has ended.
+// Follow what an execution writes, through all of its attempts, until it has ended, also over a connection that breaks.
 func ExampleClient_Logs() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -52,7 +52,11 @@ func ExampleClient_Logs() {
 		fmt.Println(err)
 		return
 	}
-	log, err := c.Logs(ctx, e.ID, attune.Stdout, client.LogOptions{Follow: true})
+	log, err := c.Logs(ctx, e.ID, attune.Stdout, client.LogOptions{Follow: true, Broken: func(why error) {
+		if why != nil {
+			fmt.Fprintln(os.Stderr, "broken off, trying again:", why)
+		}
+	}})
 	if err != nil {
 		fmt.Println(err)
 		return

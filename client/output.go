@@ -22,10 +22,25 @@ type LogOptions struct {
 	Offset  int64 // bytes to leave out at the beginning
 	Follow  bool  // go on until the execution has ended, through all further attempts
 	Attempt int   // this attempt's alone; 0: the latest, and those that follow
+
+	// Broken, if it is not nil, is told when a log that is followed breaks off, with the reason, and with nil when it goes
+	// on. Logs calls it, and Read of what that returns.
+	Broken func(why error)
 }
 
 // Logs returns what an execution wrote to a stream, byte for byte. The caller closes it.
+//
+// A log that is followed over the network and breaks off, because the server is started again or a proxy ends what is
+// silent, goes on at the byte and in the attempt where it was: nothing is missing, nothing comes twice. The server is asked
+// again after 200 ms, then after twice the pause each time, up to 5 s, and not before the time that it names (Retry-After;
+// more than a minute is not waited for). As WaitExecution does, it gives up when the server can't be reached for a minute,
+// but not while it only is busy or without its database (429, 503). A log that breaks off five times with nothing new,
+// although its attempt is over, ends with that error. What the server refuses (401, 403, 404, 422) ends it at once, and so
+// does ctx. One that is read through InProcess has no way on which it could break, and ends with any error.
 func (c *Client) Logs(ctx context.Context, id int64, stream attune.Stream, o LogOptions) (io.ReadCloser, error) {
+	if _, here := c.http.Transport.(inProcess); o.Follow && !here {
+		return c.follow(ctx, id, stream, o)
+	}
 	query := url.Values{}
 	if o.Offset > 0 {
 		query.Set("offset", strconv.FormatInt(o.Offset, 10))

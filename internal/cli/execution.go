@@ -159,6 +159,7 @@ func (a *app) executionLogs() *cobra.Command {
 	var stream string
 	var options client.LogOptions
 	cmd := a.forExecution("logs", "Print what an execution wrote", func(ctx context.Context, c *connection, id int64) error {
+		options.Broken = a.tellBroken(id)
 		switch stream {
 		case "":
 			return a.printBoth(ctx, c, id, options)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -29,8 +30,9 @@ func (a *app) follow(ctx context.Context, c *connection, id int64, interrupts <-
 	ended := &lastLine{w: a.Stdout}
 	streams := new(errgroup.Group) // each stream goes on when the other one can't be written
 	if a.flags.output == "text" {
-		streams.Go(func() error { return copyLog(ctx, c.Client, id, attune.Stdout, ended) })
-		streams.Go(func() error { return copyLog(ctx, c.Client, id, attune.Stderr, a.Stderr) })
+		options := client.LogOptions{Follow: true, Broken: a.tellBroken(id)}
+		streams.Go(func() error { return copyLog(ctx, c.Client, id, attune.Stdout, options, ended) })
+		streams.Go(func() error { return copyLog(ctx, c.Client, id, attune.Stderr, options, a.Stderr) })
 	}
 	execution, err := c.WaitExecution(ctx, id)
 	if errors.Is(context.Cause(ctx), errLeave) {
@@ -171,8 +173,31 @@ func (a *app) note(format string, args ...any) {
 	}
 }
 
-func copyLog(ctx context.Context, c *client.Client, id int64, stream attune.Stream, w io.Writer) error {
-	log, err := c.Logs(ctx, id, stream, client.LogOptions{Follow: true})
+// tellBroken returns what tells that the output of an execution breaks off, and that it goes on. Both streams tell it, which
+// as a rule break off together, and it is said once.
+func (a *app) tellBroken(id int64) func(error) {
+	var mu sync.Mutex
+	broken := 0
+	return func(why error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if why == nil {
+			if broken--; broken == 0 {
+				a.note("the output of execution %d goes on where it was", id)
+			}
+			return
+		}
+		if broken++; broken == 1 {
+			a.note("the output of execution %d broke off (%s): trying again, for up to a minute while the server can't be reached",
+				id, messageOf(why))
+		}
+	}
+}
+
+func copyLog(
+	ctx context.Context, c *client.Client, id int64, stream attune.Stream, options client.LogOptions, w io.Writer,
+) error {
+	log, err := c.Logs(ctx, id, stream, options)
 	if err != nil {
 		return err
 	}
