@@ -104,6 +104,42 @@ func TestKilledWorkerUploadsAtItsNextStart(t *testing.T) {
 	}
 }
 
+// TestKilledWorkerListsWhatAServerAbandoned kills a worker for longer than its lease: a server abandons what it ran, and
+// the worker's next start brings what that has left, into the artifact store, too.
+func TestKilledWorkerListsWhatAServerAbandoned(t *testing.T) {
+	t.Parallel()
+	h := stored(t)
+	s := h.up()
+	id := h.submit(s.Client, script(`echo out; printf content > "$ATTUNE_ARTIFACTS_DIR/report"; touch "$PARAM_READY"; sleep 600`,
+		map[string]string{"ready": h.hold}))
+	h.eventually("it has written", func() bool { _, err := os.Stat(h.hold); return err == nil })
+	s.worker.kill()
+	h.becomes(s.Client, id, attune.StatusAbandoned)
+	if left, err := s.Artifacts(t.Context(), id); err != nil || len(left) != 0 {
+		t.Fatalf("before anybody has seen it: %+v %v", left, err)
+	}
+	again := h.spawn("worker", "--data-dir", h.workerDir("w"), "--name", "w")
+	number := strconv.FormatInt(id, 10)
+	for name, want := range map[string]string{"stdout.log": "out\n", "files/report": "content"} {
+		got := ""
+		h.eventually(name+" is in the store", func() bool {
+			out, err := h.command("execution", "artifacts", number, name).Output()
+			got = string(out)
+			return err == nil
+		})
+		if got != want {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	again.kill()
+	if got := h.output(s.Client, id); got != "out\n" {
+		t.Errorf("the log, without the worker: %q", got)
+	}
+	if e, err := s.Execution(t.Context(), id); err != nil || e.Stdout.Bytes != 4 {
+		t.Errorf("%+v %v", e.Stdout, err)
+	}
+}
+
 // TestSandboxSeesNothingOfTheStore has an action look into the directory in which everybody's artifacts are.
 func TestSandboxSeesNothingOfTheStore(t *testing.T) {
 	t.Parallel()

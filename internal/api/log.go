@@ -35,7 +35,7 @@ func (a *API) getLog(ctx context.Context, in *getLogInput) (*huma.StreamResponse
 		return nil, a.problem(ctx, doing, err)
 	}
 	if over(row, log.attempt) || !in.Follow {
-		if err := log.ask(ctx); err != nil {
+		if err := a.ask(ctx, row, &log); err != nil {
 			log.close()
 			return nil, a.problem(ctx, doing, err)
 		}

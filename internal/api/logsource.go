@@ -20,7 +20,7 @@ type attemptLog struct {
 	offset  int64
 	worker  string
 
-	stored io.ReadCloser // if it is in the artifact store
+	whole  io.ReadCloser // of an attempt that is over, if it is in the artifact store, or here
 	path   string        // of its file, if that is here
 	remote *live.Reader  // if a worker elsewhere has it
 }
@@ -29,7 +29,7 @@ type attemptLog struct {
 // (yet) is in a file of this host, or at the worker that has it.
 func (a *API) locate(ctx context.Context, row store.ExecutionRow, log *attemptLog) error {
 	away := a.locateStored(ctx, row, log)
-	if log.stored != nil {
+	if log.whole != nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, a.cfg.AnswerTime)
@@ -40,16 +40,72 @@ func (a *API) locate(ctx context.Context, row store.ExecutionRow, log *attemptLo
 	}
 	files, err := a.attempt(worker, row.ID, log.attempt)
 	if err == nil && (a.cfg.Live == nil || files.Exists()) {
-		log.path = files.LogPath(log.stream)
-		return nil
+		return a.locateFile(ctx, row, files, log)
 	}
 	if away != nil {
 		return away
 	}
 	if worker == nil || a.cfg.Live == nil || err != nil && attune.ErrorCode(err) != attune.CodeNotFound {
+		return a.unlessExpired(ctx, row, log, err)
+	}
+	return a.unlessExpired(ctx, row, log, a.locateRemote(ctx, *worker, log))
+}
+
+// locateFile opens the log of an attempt that is over, before it can be removed: it is whole. One that may still be
+// written is opened by who follows it.
+func (a *API) locateFile(ctx context.Context, row store.ExecutionRow, files *artifact.Attempt, log *attemptLog) error {
+	log.path = files.LogPath(log.stream)
+	if !over(row, log.attempt) {
+		return nil
+	}
+	file, _, err := files.Open(log.stream.LogFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return a.expired(ctx, row, log)
+	}
+	if err != nil {
 		return err
 	}
-	return a.locateRemote(ctx, *worker, log)
+	if _, err := file.Seek(log.offset, io.SeekStart); err != nil {
+		return errors.Join(err, file.Close())
+	}
+	log.whole = file
+	return nil
+}
+
+// expired tells why there is no log of an attempt that is over, where it would be; nil if nothing was ever kept of it.
+// How much that was is stored with the end of the attempt, so nobody who sees the one misses the other.
+func (a *API) expired(ctx context.Context, row store.ExecutionRow, log *attemptLog) error {
+	wrote, err := a.cfg.Store.Read().OutputOf(ctx, row, log.attempt)
+	if err != nil {
+		return err
+	}
+	if of := wrote[log.stream]; of.Bytes <= of.DroppedBytes {
+		return nil
+	}
+	listed, found, err := a.artifactRow(ctx, log.id, log.attempt, log.stream.LogFile())
+	if err != nil {
+		return err
+	}
+	if found && listed.Location != store.LocationWorker { // it may have come there since it was looked for
+		return notStoredYet(listed)
+	}
+	return attune.Errorf(attune.CodeNotFound, "the output of attempt %d of execution %d is no longer kept: artifacts.retention_days says for how "+
+		"long it is", log.attempt, log.id)
+}
+
+// unlessExpired returns why a log that lies elsewhere can't be had, or that it is no longer kept if it is not even listed.
+func (a *API) unlessExpired(ctx context.Context, row store.ExecutionRow, log *attemptLog, why error) error {
+	if !over(row, log.attempt) || attune.ErrorCode(why) != attune.CodeNotFound {
+		return why
+	}
+	_, listed, err := a.artifactRow(ctx, log.id, log.attempt, log.stream.LogFile())
+	if err == nil && !listed {
+		err = a.expired(ctx, row, log)
+	}
+	if err != nil {
+		return err
+	}
+	return why
 }
 
 // locateStored looks in the artifact store for what an attempt that is over has left. It returns an error if the log is
@@ -62,7 +118,7 @@ func (a *API) locateStored(ctx context.Context, row store.ExecutionRow, log *att
 	if errors.As(err, new(*elsewhere)) {
 		return nil
 	}
-	log.stored = content
+	log.whole = content
 	return err
 }
 
@@ -81,6 +137,17 @@ func (a *API) locateRemote(ctx context.Context, worker string, log *attemptLog) 
 // over tells whether an attempt has ended.
 func over(row store.ExecutionRow, attempt int) bool {
 	return row.Status.Final() || row.Attempt > attempt
+}
+
+// ask sees to it that a worker elsewhere answers, and has a log that was written.
+func (a *API) ask(ctx context.Context, row store.ExecutionRow, log *attemptLog) error {
+	if err := log.ask(ctx); err != nil {
+		return a.unlessExpired(ctx, row, log, err)
+	}
+	if log.remote == nil || !over(row, log.attempt) || !log.remote.Empty() {
+		return nil
+	}
+	return a.expired(ctx, row, log)
 }
 
 // ask sees to it that a worker elsewhere answers.
@@ -102,16 +169,16 @@ func (l attemptLog) close() {
 	if l.remote != nil {
 		l.remote.Close()
 	}
-	if l.stored != nil {
-		_ = l.stored.Close() // read only
+	if l.whole != nil {
+		_ = l.whole.Close() // read only
 	}
 }
 
 // copy writes what there is of the log now; nothing, if it was deleted or never written.
 func (l attemptLog) copy(ctx context.Context, w io.Writer) error {
 	switch {
-	case l.stored != nil:
-		_, err := io.Copy(w, l.stored)
+	case l.whole != nil:
+		_, err := io.Copy(w, l.whole)
 		return err
 	case l.remote != nil:
 		return l.remote.Present(ctx, w)
@@ -134,7 +201,7 @@ func (l attemptLog) tail(ctx context.Context, w io.Writer, done <-chan struct{})
 // come to the artifact store before.
 func (a *API) tail(ctx context.Context, w io.Writer, log attemptLog, done <-chan struct{}) error {
 	switch {
-	case log.stored != nil:
+	case log.whole != nil:
 		return log.copy(ctx, w)
 	case log.remote == nil:
 		return log.tail(ctx, w, done)

@@ -19,7 +19,7 @@ func (a *API) registerOutput(operations huma.API) {
 		OperationID: "get-log", Method: http.MethodGet, Path: "/api/v1/executions/{id}/logs/{stream}",
 		Tags: []string{executionTag}, Summary: "Get what an execution wrote, byte for byte",
 		Description: "With follow, the answer begins with the execution and goes on as it writes, through further " +
-			"attempts, until it has ended. An answer that breaks off is not whole.",
+			"attempts, until it has ended. An answer that breaks off is not whole. What was written and is past its retention is 404.",
 		Responses: bytesResponse("the log's bytes"),
 	}, ofExecution(attune.RoleViewer).forExecutions(family())), a.getLog)
 	huma.Register(operations, needs(huma.Operation{

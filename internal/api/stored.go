@@ -31,8 +31,7 @@ func (a *API) openStored(ctx context.Context, id int64, attempt int, name string
 	case !found:
 		return nil, 0, &elsewhere{noRow: true}
 	case row.Location == store.LocationPending:
-		return nil, 0, &elsewhere{where: attune.Errorf(attune.CodeNotFound, "%s of execution %d is not in the artifact store yet: worker %s "+
-			"is still uploading it, or can't; try again, or look into that worker's log", name, id, row.Worker)}
+		return nil, 0, &elsewhere{where: notStoredYet(row)}
 	case row.Location != store.LocationStored:
 		return nil, 0, &elsewhere{}
 	case row.Bytes == 0:
@@ -47,6 +46,11 @@ func (a *API) openStored(ctx context.Context, id int64, attempt int, name string
 		return nil, 0, a.storeAway(ctx, "read it", err)
 	}
 	return object, object.Size, nil
+}
+
+func notStoredYet(row store.StoredArtifact) *attune.Error {
+	return attune.Errorf(attune.CodeNotFound, "%s of execution %d is not in the artifact store yet: worker %s "+
+		"is still uploading it, or can't; try again, or look into that worker's log", row.Name, row.ExecutionID, row.Worker)
 }
 
 // elsewhere says that an artifact is not in the artifact store.

@@ -8,9 +8,14 @@ import (
 )
 
 // Abandon ends an attempt whose worker is lost, or does not know it: by policy it is retried. One that was being
-// cancelled ends as cancelled. The caller has made sure that no process of the attempt is left.
-func (s *Service) Abandon(ctx context.Context, f attune.Fence, why string) (attune.Status, error) {
-	return s.Finish(ctx, f, abandoned(why), nil)
+// cancelled ends as cancelled. Where its files can be seen, remains finds what it has left, which is added also to an
+// attempt that somebody else has abandoned; else it is nil. The caller has made sure that no process of the attempt is left.
+func (s *Service) Abandon(ctx context.Context, f attune.Fence, why string, remains Remains) (attune.Status, error) {
+	outcome, left := abandoned(why), []attune.Artifact(nil)
+	if remains != nil {
+		outcome.Stdout, outcome.Stderr, left = remains(f)
+	}
+	return s.Finish(ctx, f, outcome, left)
 }
 
 func abandoned(why string) attune.Outcome {
@@ -20,10 +25,10 @@ func abandoned(why string) attune.Outcome {
 }
 
 // Remains finds what an attempt has left whose end nobody has seen.
-type Remains func(store.ExecutionRow) (stdout, stderr attune.Output, left []attune.Artifact)
+type Remains func(attune.Fence) (stdout, stderr attune.Output, left []attune.Artifact)
 
 // Lose gives back or abandons all that a dead worker holds, up to an incarnation, and returns how many attempts were
-// abandoned. Where its files can be seen, remains finds what its attempts have left; else it is nil. It may be repeated.
+// abandoned; remains is as for Abandon. It may be repeated.
 func (s *Service) Lose(ctx context.Context, workerID, incarnation int64, why string, remains Remains) (int, error) {
 	held, err := s.Held(ctx, workerID, incarnation)
 	if err != nil {
@@ -68,11 +73,7 @@ func (s *Service) loseOne(ctx context.Context, row store.ExecutionRow, why strin
 	if row.Status == attune.StatusScheduled {
 		return s.Release(ctx, row.Fence())
 	}
-	outcome, left := abandoned(why), []attune.Artifact(nil)
-	if remains != nil {
-		outcome.Stdout, outcome.Stderr, left = remains(row)
-	}
-	_, err := s.Finish(ctx, row.Fence(), outcome, left)
+	_, err := s.Abandon(ctx, row.Fence(), why, remains)
 	if attune.ErrorCode(err) == attune.CodeStale {
 		return nil // it ended meanwhile, which is what we wanted
 	}

@@ -366,6 +366,57 @@ func TestLoseGivesBackAndAbandons(t *testing.T) {
 	})
 }
 
+// Who abandons what a lost worker ran can't see its files: who can, adds them later, and what was added stays.
+func TestAbandoningAgainAddsWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	again := attune.Retry{MaxAttempts: 2, On: []attune.Status{attune.StatusAbandoned}}
+	for name, policy := range map[string]attune.Retry{"final": {}, "retried": again} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			storetest.Each(t, func(t *testing.T, db storetest.Database) {
+				b := newBench(t, db, func(a *attune.Action) { a.Retry = policy })
+				b.abandonsAgain()
+			})
+		})
+	}
+}
+
+func (b *bench) abandonsAgain() {
+	b.t.Helper()
+	ctx, w := context.Background(), storetest.Worker(b.t, b.store, "w", 1)
+	f := b.running()
+	if _, err := b.Lose(ctx, w.ID, w.Incarnation, "lost", nil); err != nil {
+		b.t.Fatal(err)
+	}
+	found := func(attune.Fence) (stdout, stderr attune.Output, left []attune.Artifact) {
+		return attune.Output{Bytes: 7, DroppedBytes: 2}, attune.Output{}, []attune.Artifact{
+			{Name: "stdout.log", Type: attune.ArtifactLog, Bytes: 5, Attempt: 1},
+		}
+	}
+	for _, location := range []store.Location{store.LocationWorker, store.LocationStored} {
+		if _, err := b.Abandon(ctx, f, "gone", found); err != nil {
+			b.t.Error(err)
+		}
+		rows, err := b.store.Read().Artifacts(ctx, f.ExecutionID)
+		if err != nil || len(rows) != 1 || rows[0].Name != "stdout.log" || rows[0].Worker != "w" || rows[0].Location != location {
+			b.t.Fatalf("%+v %v", rows, err)
+		}
+		storetest.Write(b.t, b.store, func(ctx context.Context, q *store.Queries) error {
+			_, err := q.MarkLocated(ctx, store.LocationStored, []int64{rows[0].ID})
+			return err
+		})
+	}
+	got, err := b.store.Read().OutputOf(ctx, b.row(f.ExecutionID), 1)
+	if err != nil || got[attune.Stdout] != (attune.Output{Bytes: 7, DroppedBytes: 2}) {
+		b.t.Errorf("%+v %v", got, err)
+	}
+	stranger := f
+	stranger.Incarnation++
+	if _, err := b.Abandon(ctx, stranger, "gone", found); attune.ErrorCode(err) != attune.CodeStale {
+		b.t.Errorf("a life that never had it: %v", err)
+	}
+}
+
 // What a worker claims after it was judged is not among what it had been judged for.
 func TestLosingTheseTakesNoMore(t *testing.T) {
 	t.Parallel()
@@ -653,7 +704,7 @@ func TestAnyOrderOfCallsEndsOnce(t *testing.T) {
 				"complete": func(f attune.Fence) error { _, err := b.Finish(ctx, f, completed(), nil); return err },
 				"fail":     func(f attune.Fence) error { _, err := b.Finish(ctx, f, failed(), nil); return err },
 				"release":  func(f attune.Fence) error { return b.Release(ctx, f) },
-				"abandon":  func(f attune.Fence) error { _, err := b.Abandon(ctx, f, "gone"); return err },
+				"abandon":  func(f attune.Fence) error { _, err := b.Abandon(ctx, f, "gone", nil); return err },
 				"cancel":   func(f attune.Fence) error { _, err := b.Cancel(ctx, f.ExecutionID, "ada"); return err },
 			}
 			names := []string{"schedule", "claim", "complete", "fail", "release", "abandon", "cancel"}

@@ -10,8 +10,9 @@ import (
 )
 
 // Finish stores how an attempt ended, with what it left, and returns the execution's status after it: final, or
-// requested when the retry policy leaves another attempt. It may be repeated until the answer is certain. An attempt
-// that is not the row's any more is an error with CodeStale, and nothing is stored.
+// requested when the retry policy leaves another attempt. It may be repeated until the answer is certain; what nobody has
+// told before of what the attempt left is added then. An attempt that is not the row's any more is an error with CodeStale,
+// and nothing is stored.
 func (s *Service) Finish(ctx context.Context, f attune.Fence, o attune.Outcome, left []attune.Artifact) (attune.Status, error) {
 	end, err := s.finishes.Do(ctx, finished{f, o, left})
 	if err != nil {
@@ -56,12 +57,14 @@ func (s *Service) finish(ctx context.Context, q *store.Queries, calls []*call[fi
 			return err
 		}
 		if c.out.written {
-			one := s.Left(c.in.fence.ExecutionID, c.out.worker, c.in.left)
-			one.Order = c.in.outcome.Order
-			left = append(left, one)
+			left = append(left, s.leftBy(c.in, c.out.worker))
 		}
 	}
 	return q.PutArtifacts(ctx, left...)
+}
+
+func (s *Service) leftBy(in finished, worker string) store.Left {
+	return s.Left(in.fence.ExecutionID, worker, in.left, in.outcome.Order)
 }
 
 // completed ends the attempts that have completed, which no policy retries.
@@ -88,7 +91,7 @@ func (s *Service) end(ctx context.Context, q *store.Queries, in finished) (endin
 		return ending{}, err
 	}
 	if row.Fence() != f || !row.Status.Live() {
-		return finishedBefore(ctx, q, row, f, o)
+		return s.finishedBefore(ctx, q, row, in)
 	}
 	if row.Status == attune.StatusCanceling {
 		return writeFinal(ctx, q, row, underCancel(row, o))
@@ -119,11 +122,12 @@ func endingOf(f attune.Fence, from, to attune.Status, done store.Finished) endin
 
 // finishedBefore tells a repetition, which is fine, from a writer whose attempt is over: how the attempt ended is then
 // something else than what it has to say.
-func finishedBefore(ctx context.Context, q *store.Queries, row store.ExecutionRow, f attune.Fence, o attune.Outcome) (ending, error) {
-	stored := row.Status
+func (s *Service) finishedBefore(ctx context.Context, q *store.Queries, row store.ExecutionRow, in finished) (ending, error) {
+	f, o := in.fence, in.outcome
+	stored, worker := row.Status, deref(row.Worker)
 	if row.Fence() != f {
 		var err error
-		if stored, err = q.EndedAttempt(ctx, f); err != nil {
+		if stored, worker, err = q.EndedAttempt(ctx, f); err != nil {
 			return ending{}, err
 		}
 	}
@@ -132,7 +136,18 @@ func finishedBefore(ctx context.Context, q *store.Queries, row store.ExecutionRo
 	if stored != o.Status && !cancelled && !uncalled {
 		return ending{}, stale(f, "finish")
 	}
-	return ending{status: row.Status}, nil
+	return ending{status: row.Status}, s.putRemains(ctx, q, worker, in)
+}
+
+// putRemains adds what an attempt has left to how it ended, if nobody has: who ends what a lost worker ran, as a server
+// does, can't see that worker's files.
+func (s *Service) putRemains(ctx context.Context, q *store.Queries, worker string, in finished) error {
+	if o := in.outcome; o.Stdout.Bytes > 0 || o.Stderr.Bytes > 0 {
+		if err := q.SetOutput(ctx, in.fence, o.Stdout, o.Stderr); err != nil {
+			return err
+		}
+	}
+	return q.PutFound(ctx, s.leftBy(in, worker))
 }
 
 // underCancel is what an outcome becomes when somebody had asked for the end: a worker that is lost has ended it, too.

@@ -61,8 +61,8 @@ func New(cfg Config) *Service {
 }
 
 // Left is what an attempt has left on a worker of this process, as its rows have it.
-func (s *Service) Left(executionID int64, worker string, artifacts []attune.Artifact) store.Left {
-	return store.Left{ExecutionID: executionID, Worker: worker, Artifacts: artifacts, Location: s.left}
+func (s *Service) Left(executionID int64, worker string, artifacts []attune.Artifact, order attune.OutputOrder) store.Left {
+	return store.Left{ExecutionID: executionID, Worker: worker, Artifacts: artifacts, Order: order, Location: s.left}
 }
 
 // publishers is how many messages of one transaction are on their way at once.

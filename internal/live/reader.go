@@ -66,6 +66,12 @@ func (r *Reader) Await(ctx context.Context) error {
 	}
 }
 
+// Empty tells whether the worker has said that there is nothing, and will not be: no log, or an empty one.
+func (r *Reader) Empty() bool {
+	m := r.replica.now()
+	return m.ended && m.size == 0
+}
+
 // Present copies what the log has now.
 func (r *Reader) Present(ctx context.Context, w io.Writer) error {
 	if err := r.Await(ctx); err != nil {

@@ -47,6 +47,19 @@ const artifactRows = 128
 // PutArtifacts stores the rows of what attempts left; rows that are there already are replaced, because Finish may be
 // repeated.
 func (q *Queries) PutArtifacts(ctx context.Context, left ...Left) error {
+	return q.putArtifacts(ctx, "{now}", "TRUE", left)
+}
+
+// PutFound stores the rows of what was found of attempts that have ended some time ago, as if it had been stored then.
+// Somebody may have: what is in the artifact store, or on its way there, stays as it is.
+func (q *Queries) PutFound(ctx context.Context, left ...Left) error {
+	const ended = `COALESCE((SELECT e.finished_at FROM execution e WHERE e.id = kept.execution_id AND e.attempt = kept.attempt),
+		(SELECT a.finished_at FROM execution_attempt a WHERE a.execution_id = kept.execution_id AND a.attempt = kept.attempt), {now})`
+	return q.putArtifacts(ctx, ended, "artifact.location = 'worker'", left)
+}
+
+// putArtifacts stores new rows with a time, and replaces those of which a condition holds.
+func (q *Queries) putArtifacts(ctx context.Context, created, replaced string, left []Left) error {
 	var rows [][]any
 	for _, l := range left {
 		for _, a := range l.Artifacts {
@@ -63,10 +76,10 @@ func (q *Queries) PutArtifacts(ctx context.Context, left ...Left) error {
 		_, err := q.exec(ctx, `
 			WITH kept (execution_id, attempt, name, type, bytes, worker_name, location, output_order) AS (`+list+`)
 			INSERT INTO artifact (execution_id, attempt, name, type, bytes, worker_name, location, output_order, created_at)
-			SELECT execution_id, attempt, name, type, bytes, worker_name, location, output_order, {now}
+			SELECT execution_id, attempt, name, type, bytes, worker_name, location, output_order, `+created+`
 			FROM kept WHERE execution_id IS NOT NULL
 			ON CONFLICT (execution_id, attempt, name) DO UPDATE SET type = excluded.type, bytes = excluded.bytes,
-				location = excluded.location, output_order = excluded.output_order`, args...)
+				location = excluded.location, output_order = COALESCE(excluded.output_order, artifact.output_order) WHERE `+replaced, args...)
 		if err != nil {
 			return wrap(err, "store artifacts of execution %d and others", some[0][0])
 		}
@@ -203,4 +216,21 @@ func (q *Queries) WorkerOf(ctx context.Context, row ExecutionRow, attempt int) (
 		return nil, nil
 	}
 	return &name, wrap(err, "look up attempt %d of execution %d", attempt, row.ID)
+}
+
+// OutputOf returns how much an attempt of an execution wrote, as far as that is known.
+func (q *Queries) OutputOf(ctx context.Context, row ExecutionRow, attempt int) (map[attune.Stream]attune.Output, error) {
+	stdout, stderr := row.Stdout, row.Stderr
+	if attempt != row.Attempt {
+		err := q.row(ctx, `SELECT stdout_bytes, stdout_dropped, stderr_bytes, stderr_dropped FROM execution_attempt
+			WHERE execution_id = $1 AND attempt = $2`, row.ID, attempt).
+			Scan(&stdout.Bytes, &stdout.DroppedBytes, &stderr.Bytes, &stderr.DroppedBytes)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return nil, wrap(err, "look up attempt %d of execution %d", attempt, row.ID)
+		}
+		if err != nil {
+			stdout, stderr = attune.Output{}, attune.Output{}
+		}
+	}
+	return map[attune.Stream]attune.Output{attune.Stdout: stdout, attune.Stderr: stderr}, nil
 }

@@ -195,16 +195,29 @@ func (q *Queries) MarkEnded(ctx context.Context, id int64, from, to attune.Statu
 	return n > 0, wrap(err, "end execution %d", id)
 }
 
-// EndedAttempt returns how this worker's attempt was kept as an ended one, or "" if it was not.
-func (q *Queries) EndedAttempt(ctx context.Context, f attune.Fence) (attune.Status, error) {
-	var status string
-	err := q.row(ctx, `SELECT status FROM execution_attempt
+// EndedAttempt returns how this worker's attempt was kept as an ended one, and the worker's name, or "" if it was not.
+func (q *Queries) EndedAttempt(ctx context.Context, f attune.Fence) (status attune.Status, worker string, err error) {
+	err = q.row(ctx, `SELECT status, worker_name FROM execution_attempt
 		WHERE execution_id = $1 AND attempt = $2 AND worker_id = $3 AND incarnation = $4`,
-		f.ExecutionID, f.Attempt, f.WorkerID, f.Incarnation).Scan(&status)
+		f.ExecutionID, f.Attempt, f.WorkerID, f.Incarnation).Scan((*string)(&status), &worker)
 	if errors.Is(err, sql.ErrNoRows) {
-		return "", nil
+		return "", "", nil
 	}
-	return attune.Status(status), wrap(err, "look up attempt %d of execution %d", f.Attempt, f.ExecutionID)
+	return status, worker, wrap(err, "look up attempt %d of execution %d", f.Attempt, f.ExecutionID)
+}
+
+// SetOutput notes how much an attempt wrote that has ended without anybody's knowing that.
+func (q *Queries) SetOutput(ctx context.Context, f attune.Fence, stdout, stderr attune.Output) error {
+	const set = ` SET stdout_bytes = $5, stdout_dropped = $6, stderr_bytes = $7, stderr_dropped = $8
+		WHERE attempt = $2 AND worker_id = $3 AND incarnation = $4 AND stdout_bytes = 0 AND stderr_bytes = 0 AND `
+	for _, statement := range []string{`UPDATE execution` + set + `id = $1`, `UPDATE execution_attempt` + set + `execution_id = $1`} {
+		_, err := q.exec(ctx, statement, f.ExecutionID, f.Attempt, f.WorkerID, f.Incarnation,
+			stdout.Bytes, stdout.DroppedBytes, stderr.Bytes, stderr.DroppedBytes)
+		if err != nil {
+			return wrap(err, "note the output of attempt %d of execution %d", f.Attempt, f.ExecutionID)
+		}
+	}
+	return nil
 }
 
 func failureColumns(f *attune.Failure) (kind, message sql.NullString) {

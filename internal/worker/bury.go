@@ -65,10 +65,10 @@ func (u Undertaker) Bury(ctx context.Context, row store.WorkerRow) (dead bool, e
 
 // remainsIn returns what finds the output and the files of attempts whose end nobody has seen.
 func remainsIn(artifacts *artifact.Store, log *slog.Logger) execution.Remains {
-	return func(row store.ExecutionRow) (stdout, stderr attune.Output, left []attune.Artifact) {
-		found, err := artifacts.Attempt(row.ID, row.Attempt).List()
+	return func(f attune.Fence) (stdout, stderr attune.Output, left []attune.Artifact) {
+		found, err := artifacts.Attempt(f.ExecutionID, f.Attempt).List()
 		if err != nil {
-			log.Warn("what a lost attempt has left is not listed", "execution", row.ID, "error", err)
+			log.Warn("what a lost attempt has left is not listed", "execution", f.ExecutionID, "error", err)
 		}
 		for _, file := range found.Artifacts {
 			switch file.Name {
@@ -80,6 +80,11 @@ func remainsIn(artifacts *artifact.Store, log *slog.Logger) execution.Remains {
 		}
 		return stdout, stderr, found.Artifacts
 	}
+}
+
+// remains finds what an attempt has left here.
+func (w *Worker) remains(f attune.Fence) (stdout, stderr attune.Output, left []attune.Artifact) {
+	return remainsIn(w.deps.Artifacts, w.log)(f)
 }
 
 // deliver delivers a dead worker's spool.

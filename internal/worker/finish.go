@@ -24,8 +24,9 @@ func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d) }
 const firstTry = 5 * time.Second
 
 // finish stores how an attempt ended: at once, or, if the database can't take it or others wait before it, by way of the
-// spool. The result of somebody's work must not depend on the database being there at that moment.
-func (w *Worker) finish(e ending) {
+// spool. The result of somebody's work must not depend on the database being there at that moment. It returns false if
+// neither has taken it when the worker must end.
+func (w *Worker) finish(e ending) bool {
 	why := errBehind
 	if w.spool.clear() {
 		ctx, cancel := context.WithTimeout(w.trying, firstTry)
@@ -34,14 +35,14 @@ func (w *Worker) finish(e ending) {
 		if why == nil {
 			w.failing.finish.Over(storedAgain)
 			w.uploads.wake()
-			return
+			return true
 		}
 	}
 	err := w.spool.put(e)
 	if err == nil {
 		w.failing.spool.Over("results can be kept on this host again")
 		w.failing.finish.Warn("result kept on this host until the database takes it", why, "execution", e.Fence.ExecutionID)
-		return
+		return true
 	}
 	w.failing.spool.Error("result can't be kept on this host, it waits in memory", err, "execution", e.Fence.ExecutionID)
 	for {
@@ -49,12 +50,12 @@ func (w *Worker) finish(e ending) {
 		if err == nil {
 			w.failing.finish.Over(storedAgain)
 			w.uploads.wake()
-			return
+			return true
 		}
 		w.failing.finish.Warn("result not stored, it is repeated", err, "execution", e.Fence.ExecutionID)
 		select {
 		case <-w.trying.Done():
-			return
+			return false
 		case <-time.After(jitter(retryPause)):
 		}
 	}
@@ -118,7 +119,7 @@ func (c courier) bring(ctx context.Context, e ending) error {
 		c.log.Debug("ended", "execution", e.Fence.ExecutionID, "attempt", e.Fence.Attempt, "status", status)
 	case attune.CodeStale:
 		c.log.Warn("the attempt was over: its result is kept as an artifact only", "execution", e.Fence.ExecutionID, "error", err)
-		c.keepStale(ctx, e)
+		return c.keepStale(ctx, e)
 	case attune.CodeNotFound:
 		c.log.Warn("the execution was deleted while it ran", "execution", e.Fence.ExecutionID)
 	default:
@@ -127,20 +128,26 @@ func (c courier) bring(ctx context.Context, e ending) error {
 	return nil
 }
 
-// keepStale lists what a refused attempt has left, so that it can be found.
-func (c courier) keepStale(ctx context.Context, e ending) {
+// keepStale lists what a refused attempt has left, so that it can be found. It returns an error if the database can't be
+// had for it.
+func (c courier) keepStale(ctx context.Context, e ending) error {
 	err := c.store.Write(ctx, func(q *store.Queries) error {
 		worker, err := q.Worker(ctx, e.Fence.WorkerID)
+		if err == nil {
+			err = q.SetOutput(ctx, e.Fence, e.Outcome.Stdout, e.Outcome.Stderr)
+		}
 		if err != nil {
 			return err
 		}
-		left := c.executions.Left(e.Fence.ExecutionID, worker.Name, e.Artifacts)
-		left.Order = e.Outcome.Order
-		return q.PutArtifacts(ctx, left)
+		return q.PutArtifacts(ctx, c.executions.Left(e.Fence.ExecutionID, worker.Name, e.Artifacts, e.Outcome.Order))
 	})
+	if errors.Is(err, store.ErrUnavailable) {
+		return err
+	}
 	if err != nil {
 		c.log.Warn("artifacts of a refused attempt are not listed", "execution", e.Fence.ExecutionID, "error", err)
 	}
+	return nil
 }
 
 // errRefused says that the database is there and won't take an ending, not even its bare status.

@@ -145,7 +145,7 @@ func (w *Worker) reconcile(ctx context.Context) error {
 func (w *Worker) abandon(ctx context.Context, f attune.Fence) {
 	ctx, cancel := context.WithTimeout(ctx, store.LoopPatience)
 	defer cancel()
-	status, err := w.deps.Executions.Abandon(ctx, f, "worker "+w.cfg.Name+" does not know this attempt")
+	status, err := w.deps.Executions.Abandon(ctx, f, "worker "+w.cfg.Name+" does not know this attempt", w.remains)
 	switch {
 	case err == nil:
 		w.failing.abandon.Over("attempts that do not run here can be ended again")

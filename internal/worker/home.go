@@ -32,6 +32,8 @@ func (h Home) tasks() string { return filepath.Join(h.dir, "tasks") }
 func (h Home) spare() string { return filepath.Join(h.dir, "spare") }
 func (h Home) spool() string { return filepath.Join(h.dir, "spool") }
 
+func (h Home) ledger() string { return filepath.Join(h.dir, "begun") }
+
 // identity returns what tells this home from that of a worker of the same name elsewhere, and makes it on first use.
 // The caller holds the lock.
 func (h Home) identity() (string, error) {

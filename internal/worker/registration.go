@@ -45,6 +45,9 @@ func (w *Worker) start(ctx context.Context) error {
 	if err := w.patiently(ctx, w.loseEarlier); err != nil {
 		return fmt.Errorf("abandon what an earlier life ran: %w", err)
 	}
+	if err := w.patiently(ctx, w.listEarlier); err != nil {
+		return fmt.Errorf("list what an earlier life has left: %w", err)
+	}
 	w.log.Debug("registered", "id", w.id, "incarnation", w.incarnation, "slots", w.cfg.Slots)
 	return nil
 }
@@ -69,12 +72,55 @@ func (w *Worker) patiently(ctx context.Context, step func(context.Context) error
 }
 
 func (w *Worker) loseEarlier(ctx context.Context) error {
-	n, err := w.deps.Executions.Lose(ctx, w.id, w.incarnation-1, "worker "+w.cfg.Name+" stopped while it ran this",
-		remainsIn(w.deps.Artifacts, w.log))
+	n, err := w.deps.Executions.Lose(ctx, w.id, w.incarnation-1, w.stoppedMidway(), w.remains)
 	if n > 0 {
 		w.log.Warn("abandoned what an earlier life ran", "executions", n)
 	}
 	return err
+}
+
+func (w *Worker) stoppedMidway() string { return "worker " + w.cfg.Name + " stopped while it ran this" }
+
+// listEarlier lists what earlier lives have left of attempts that a server has abandoned since: it could not see their
+// files.
+func (w *Worker) listEarlier(ctx context.Context) error {
+	left, err := w.ledger.entries()
+	if err != nil {
+		w.log.Error("what attempts of an earlier life have left may not all be listed", "error", err)
+	}
+	for _, e := range left {
+		err := w.list(ctx, e)
+		if errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
+			return err
+		}
+		if err != nil {
+			w.log.Error("what an attempt of an earlier life has left is not listed, the next start tries again",
+				"execution", e.ExecutionID, "attempt", e.Attempt, "error", err)
+			continue
+		}
+		w.strike(e.Fence)
+	}
+	return nil
+}
+
+// list abandons an attempt of an earlier life once more, with what it has left. One that ended otherwise was told with
+// that; of one that is deleted, or whose files are about to be, nobody need hear.
+func (w *Worker) list(ctx context.Context, e entry) error {
+	if w.cfg.Retention > 0 && time.Since(e.begun) > w.cfg.Retention {
+		return nil
+	}
+	_, err := w.deps.Executions.Abandon(ctx, e.Fence, w.stoppedMidway(), w.remains)
+	switch attune.ErrorCode(err) {
+	case attune.CodeStale, attune.CodeNotFound:
+		return nil
+	}
+	return err
+}
+
+func (w *Worker) strike(f attune.Fence) {
+	if err := w.ledger.strike(f); err != nil { // listing it again changes nothing
+		w.log.Warn("an attempt that is told stays in the ledger until the next start", "execution", f.ExecutionID, "error", err)
+	}
 }
 
 // ready is called each time the worker's queue is bound. Until then a placement found no queue: the worker may have
@@ -193,7 +239,7 @@ func (w *Worker) deregister(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := w.deps.Executions.Lose(ctx, w.id, w.incarnation, errShutdown.Error(), nil); err != nil {
+	if _, err := w.deps.Executions.Lose(ctx, w.id, w.incarnation, errShutdown.Error(), w.remains); err != nil {
 		return fmt.Errorf("give back what worker %s holds: %w", w.cfg.Name, err)
 	}
 	if !w.cfg.Exclusive {

@@ -14,10 +14,16 @@ import (
 // run takes a claimed attempt to its end: whatever happens on the way, its row gets a final status. Once it is being
 // ended, hurry ends its grace.
 func (w *Worker) run(ctx context.Context, a execution.Assignment, hurry <-chan struct{}) {
+	if err := w.ledger.enter(a.Fence()); err != nil {
+		w.log.Warn("if this worker is killed now, what the attempt leaves may not be listed", "execution", a.ID, "error", err)
+	}
 	steps := newTrace(a.Trace || w.cfg.Trace)
 	w.log.Debug("running", "execution", a.ID, "attempt", a.Attempt, "action", a.Action.Ref)
 	outcome, left := w.attempt(ctx, a, hurry, steps)
-	w.finish(ending{Fence: a.Fence(), Outcome: outcome, Artifacts: left, EndedAt: time.Now()})
+	if !w.finish(ending{Fence: a.Fence(), Outcome: outcome, Artifacts: left, EndedAt: time.Now()}) {
+		return
+	}
+	w.strike(a.Fence())
 }
 
 // attempt prepares, runs and collects; every failure on the way is part of the outcome.

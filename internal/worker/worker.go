@@ -97,6 +97,7 @@ type Worker struct {
 	confiner *Confiner
 	spool    *spool
 	courier  courier
+	ledger   *ledger  // nil if it is not leased
 	uploads  *uploads // nil without an artifact store
 	failing  failing
 
@@ -137,6 +138,7 @@ func New(cfg Config, deps Deps) *Worker {
 		spool:      newSpool(cfg.Home.spool()),
 		registered: make(chan struct{}),
 		courier:    courier{deps.Executions, deps.Store, log},
+		ledger:     newLedger(cfg),
 		uploads:    newUploads(cfg.Name, deps, log),
 		failing:    nothingFails(log),
 		trying:     trying, endTrying: endTrying,
