@@ -159,7 +159,7 @@ func (f *follower) open() error {
 	if f.offset > 0 {
 		query.Set("offset", strconv.FormatInt(f.offset, 10))
 	}
-	answer, err := f.try(executionPath(f.id, "/logs/"+url.PathEscape(string(f.stream))), query)
+	answer, err := f.try(executionPath(f.id, "/logs/"+url.PathEscape(string(f.stream))), query) //nolint:bodyclose // Read and Close do, of f.body
 	if err == nil {
 		f.body = answer.Body
 		return nil

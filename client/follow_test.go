@@ -42,7 +42,7 @@ func newCutting(t *testing.T) *cutting {
 		t: t, way: way, url: url, hold: filepath.Join(t.TempDir(), "go"), told: make(chan error, 1000),
 		Client: client.New(client.Config{BaseURL: url, Token: token}), direct: client.New(client.Config{BaseURL: server, Token: token}),
 	}
-	t.Cleanup(c.Client.Close)
+	t.Cleanup(c.Close)
 	t.Cleanup(c.direct.Close)
 	return c
 }

@@ -60,48 +60,47 @@ func (a *API) addArtifact(ctx context.Context, in *addArtifactInput) (*addedArti
 	if err != nil {
 		return nil, a.problem(ctx, doing, err)
 	}
-	added, held, err := a.storeAdded(ctx, row, in)
+	added, err := a.storeAdded(ctx, row, in)
 	if err != nil {
 		return nil, a.problem(ctx, doing, addingFault(err))
-	}
-	if err := a.noteAdded(ctx, row, added, held); err != nil {
-		return nil, a.problem(ctx, doing, err)
 	}
 	return &addedArtifact{Body: added}, nil
 }
 
 // storeAdded puts the file where the attempt's files are, if that is here.
-func (a *API) storeAdded(ctx context.Context, row store.ExecutionRow, in *addArtifactInput) (added attune.Artifact, held bool, err error) {
+func (a *API) storeAdded(ctx context.Context, row store.ExecutionRow, in *addArtifactInput) (added attune.Artifact, err error) {
 	if err := artifact.CheckFileName(in.Name); err != nil {
-		return added, false, invalidField("path.name", err.Error())
+		return added, invalidField("path.name", err.Error())
 	}
 	if !row.Status.Live() {
-		return added, false, notAdding(row)
+		return added, notAdding(row)
 	}
 	files, err := a.attempt(row.Worker, row.ID, row.Attempt)
 	if attune.ErrorCode(err) == attune.CodeNotFound {
-		return added, false, attune.Errorf(attune.CodeConflict, "the files of execution %d lie on worker %s, where the server can't add any: "+
+		return added, attune.Errorf(attune.CodeConflict, "the files of execution %d lie on worker %s, where the server can't add any: "+
 			"have the action write to $ATTUNE_ARTIFACTS_DIR, or give the server and its workers one shared artifacts.dir", row.ID, *row.Worker)
 	}
 	if err != nil {
-		return added, false, err
+		return added, err
 	}
 	action, err := a.cfg.Executions.ActionOf(ctx, row)
 	if err != nil {
-		return added, false, err
+		return added, err
 	}
-	held = execution.GivenSecrets(row, action)
-	added, err = files.Add(in.Name, in.body, maxArtifactBytes, held)
-	return added, held, err
+	held := execution.GivenSecrets(row, action)
+	return files.Add(in.Name, in.body, maxArtifactBytes, held, func(added attune.Artifact, place func() error) error {
+		return a.noteAdded(ctx, row, added, held, place)
+	})
 }
 
 func notAdding(row store.ExecutionRow) error {
 	return attune.Errorf(attune.CodeConflict, "execution %d is %s: artifacts are added while its action runs", row.ID, row.Status)
 }
 
-// noteAdded makes sure that the file is of the attempt, which may have ended meanwhile and not have seen it. What is held
-// is not noted: its name may have to be masked, and who takes it lists it.
-func (a *API) noteAdded(ctx context.Context, row store.ExecutionRow, added attune.Artifact, held bool) error {
+// noteAdded places the file if the attempt has not ended meanwhile, and notes it, because who lists what the attempt left may
+// have come by before. Nobody can end it while its row is locked, so what is refused was never there for anybody to list.
+// What is held is not noted: its name may have to be masked, and who takes it lists it.
+func (a *API) noteAdded(ctx context.Context, row store.ExecutionRow, added attune.Artifact, held bool, place func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, a.cfg.AnswerTime)
 	defer cancel()
 	return a.audited(ctx, "artifact added", func(q *store.Queries) (subject string, err error) {
@@ -115,16 +114,21 @@ func (a *API) noteAdded(ctx context.Context, row store.ExecutionRow, added attun
 		if who(ctx).execution == nil { // that it adds to itself needs no note
 			subject = executionSubject(row)
 		}
-		if held {
-			return subject, nil
+		if !held {
+			err = q.PutArtifacts(ctx, store.Left{ExecutionID: row.ID, Worker: *row.Worker, Artifacts: []attune.Artifact{added}})
 		}
-		return subject, q.PutArtifacts(ctx, store.Left{ExecutionID: row.ID, Worker: *row.Worker, Artifacts: []attune.Artifact{added}})
+		if err != nil {
+			return "", err
+		}
+		return subject, place()
 	})
 }
 
 // addingFault says what a client can do about a file that could not be stored.
 func addingFault(err error) error {
 	switch {
+	case errors.Is(err, store.ErrUnavailable): // whatever has become of its connection
+		return err
 	case errors.Is(err, artifact.ErrTooLarge):
 		return describe(http.StatusRequestEntityTooLarge, fmt.Sprintf("the file has more than %d bytes, which is the most that can be added: "+
 			"have the action write it to $ATTUNE_ARTIFACTS_DIR", maxArtifactBytes), nil)

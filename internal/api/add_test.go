@@ -187,3 +187,40 @@ func TestWhatIsAddedBesideSecretsIsSeenByNobody(t *testing.T) {
 		t.Errorf("a row was stored of what may have to be masked: %q", got)
 	}
 }
+
+// TestWhatComesTooLateLeavesNothing ends an attempt while a file is on its way to it: nobody finds any of it, neither
+// listed nor on the disk.
+func TestWhatComesTooLateLeavesNothing(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db storetest.Database) {
+		s, _ := newServerOn(t, db)
+		s.installDemo()
+		e := s.submit(client.Submission{Action: "demo.one"})
+		fence, files := s.begin(e.ID), s.files(e.ID, 1)
+		body, sender := io.Pipe()
+		answer := make(chan error, 1)
+		go func() {
+			_, err := s.AddArtifact(context.Background(), e.ID, "files/deep/late", body)
+			answer <- err
+		}()
+		if _, err := sender.Write([]byte("half ")); err != nil {
+			t.Fatal(err)
+		}
+		dir := filepath.Dir(files.FilesDir())
+		storetest.Eventually(t, func() bool { found, _ := filepath.Glob(filepath.Join(dir, ".added*")); return len(found) == 1 })
+		s.finish(fence, completed)
+		if _, err := sender.Write([]byte("of it")); err != nil {
+			t.Fatal(err)
+		}
+		_ = sender.Close()
+		wantCode(t, "too late", <-answer, attune.CodeConflict)
+		if got := artifactNames(t, s.Client, e.ID); len(got) != 0 {
+			t.Errorf("listed: %q", got)
+		}
+		for _, pattern := range []string{".added*", "files/*"} {
+			if found, err := filepath.Glob(filepath.Join(dir, pattern)); err != nil || len(found) != 0 {
+				t.Errorf("left: %q %v", found, err)
+			}
+		}
+	})
+}

@@ -32,21 +32,29 @@ func CheckFileName(name string) error {
 	return attune.Errorf(attune.CodeInvalid, "%.200q can't name an artifact: %s; write %s/report.csv", name, reason, filesDir)
 }
 
+// Confirm is asked once a file that is added is there as a whole, and calls place to give it its name, by which it is
+// an artifact: at a moment when it is sure that the attempt has not ended. It may do so again if it tries several times.
+type Confirm func(added attune.Artifact, place func() error) error
+
 // Add adds a file of at most so many bytes under a name below files/, whole or not at all, while the attempt runs and
-// writes there, too. It goes through no link. held is for an attempt that keeps such files back until they are masked.
-// An attempt that is over, or not here, and what stands in the name's way, are errors with CodeConflict.
-func (a *Attempt) Add(name string, content io.Reader, most int64, held bool) (attune.Artifact, error) {
+// writes there, too. It goes through no link. held is for an attempt that keeps such files back until they are masked;
+// confirm is nil if nothing is to be asked. A file that was not placed is removed. An attempt that is over, or not here, and
+// what stands in the name's way, are errors with CodeConflict.
+func (a *Attempt) Add(name string, content io.Reader, most int64, held bool, confirm Confirm) (attune.Artifact, error) {
 	if err := CheckFileName(name); err != nil {
 		return attune.Artifact{}, err
 	}
-	added, err := a.add(strings.TrimPrefix(name, filesDir+"/"), content, most, held)
+	if confirm == nil {
+		confirm = func(_ attune.Artifact, place func() error) error { return place() }
+	}
+	added, err := a.add(strings.TrimPrefix(name, filesDir+"/"), content, most, held, confirm)
 	if err == nil || errors.Is(err, ErrTooLarge) || attune.ErrorCode(err) != attune.CodeInternal {
 		return added, err
 	}
 	return added, wrap("add", name, err)
 }
 
-func (a *Attempt) add(name string, content io.Reader, most int64, held bool) (added attune.Artifact, err error) {
+func (a *Attempt) add(name string, content io.Reader, most int64, held bool, confirm Confirm) (added attune.Artifact, err error) {
 	root, err := os.OpenRoot(a.dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return added, errNotThere()
@@ -63,18 +71,33 @@ func (a *Attempt) add(name string, content io.Reader, most int64, held bool) (ad
 	if full(to, name) {
 		return added, attune.Errorf(attune.CodeConflict, "there are %d files already, which is the most that an attempt can have", MaxFiles)
 	}
-	temporary := ".added-" + rand.Text()
+	temporary, placed := ".added-"+rand.Text(), false
 	info, err := write(root, temporary, content, most)
 	if err == nil {
-		err = move(root, temporary, to, name)
+		added = a.describe(path.Join(filesDir, name), attune.ArtifactFile, info)
+		err = confirm(added, func() (err error) {
+			if !placed {
+				err = a.place(root, temporary, to, name, held)
+				placed = err == nil
+			}
+			return err
+		})
 	}
 	if err != nil {
-		return added, errors.Join(err, ignoreMissing(root.Remove(temporary)))
+		return attune.Artifact{}, errors.Join(err, ignoreMissing(root.Remove(temporary)))
+	}
+	return added, nil
+}
+
+// place gives a file its name.
+func (a *Attempt) place(root *os.Root, temporary string, to *os.Root, name string, held bool) error {
+	if err := move(root, temporary, to, name); err != nil {
+		return err
 	}
 	if held && !a.holds(to) { // it may have come too late to be taken
-		return added, errors.Join(errNotThere(), ignoreMissing(to.Remove(name)))
+		return errors.Join(errNotThere(), ignoreMissing(to.Remove(name)))
 	}
-	return a.describe(path.Join(filesDir, name), attune.ArtifactFile, info), nil
+	return nil
 }
 
 // target opens the directory that files are added to.

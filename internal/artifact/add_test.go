@@ -16,7 +16,7 @@ import (
 )
 
 func add(attempt *artifact.Attempt, name, content string, held bool) error {
-	_, err := attempt.Add(name, strings.NewReader(content), 10, held)
+	_, err := attempt.Add(name, strings.NewReader(content), 10, held, nil)
 	return err
 }
 
@@ -24,7 +24,7 @@ func TestAddedFilesAreArtifacts(t *testing.T) {
 	t.Parallel()
 	attempt := newAttempt(t)
 	for name, content := range map[string]string{"files/a": "one", "files/deep/er/ü.txt": "two", "files/ten": "0123456789"} {
-		added, err := attempt.Add(name, strings.NewReader(content), 10, false)
+		added, err := attempt.Add(name, strings.NewReader(content), 10, false, nil)
 		if err != nil || added.Name != name || added.Bytes != int64(len(content)) || added.Type != attune.ArtifactFile || added.Attempt != 1 {
 			t.Errorf("%+v %v", added, err)
 		}
@@ -72,7 +72,7 @@ func TestWhatIsTooLargeIsNotAdded(t *testing.T) {
 	if err := add(attempt, "files/a", "01234567890", false); !errors.Is(err, artifact.ErrTooLarge) {
 		t.Error(err)
 	}
-	if _, err := attempt.Add("files/b", io.MultiReader(strings.NewReader("ab"), brokenReader{}), 10, false); !errors.Is(err, io.ErrUnexpectedEOF) {
+	if _, err := attempt.Add("files/b", io.MultiReader(strings.NewReader("ab"), brokenReader{}), 10, false, nil); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Error(err)
 	}
 	found, err := filepath.Glob(filepath.Join(filepath.Dir(attempt.FilesDir()), ".*"))
@@ -85,6 +85,34 @@ func TestWhatIsTooLargeIsNotAdded(t *testing.T) {
 type brokenReader struct{}
 
 func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+// TestWhatIsNotConfirmedLeavesNothing has an attempt end while a file is added to it.
+func TestWhatIsNotConfirmedLeavesNothing(t *testing.T) {
+	t.Parallel()
+	attempt := newAttempt(t)
+	over := errors.New("it is over")
+	_, err := attempt.Add("files/deep/a", strings.NewReader("x"), 10, false, func(attune.Artifact, func() error) error { return over })
+	if !errors.Is(err, over) {
+		t.Error(err)
+	}
+	added, err := attempt.Add("files/b", strings.NewReader("x"), 10, false, func(_ attune.Artifact, place func() error) error {
+		if found, err := attempt.List(); err != nil || len(found.Artifacts) != 0 {
+			t.Errorf("before it is confirmed: %+v %v", found, err)
+		}
+		return errors.Join(place(), place())
+	})
+	if err != nil || added.Name != "files/b" {
+		t.Errorf("%+v %v", added, err)
+	}
+	var left []string
+	_ = filepath.WalkDir(filepath.Dir(attempt.FilesDir()), func(path string, entry fs.DirEntry, err error) error {
+		left = append(left, entry.Name())
+		return err
+	})
+	if !slices.Equal(left[1:], []string{"files", "b"}) {
+		t.Errorf("left: %q", left)
+	}
+}
 
 // TestAddingGoesThroughNoLink has an action leave what would lead a file elsewhere.
 func TestAddingGoesThroughNoLink(t *testing.T) {

@@ -191,7 +191,7 @@ func TestWhatIsNotListedAtTheStart(t *testing.T) {
 	if err := files.Hold(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := files.Add("files/added", strings.NewReader(hunter), 100, true); err != nil {
+	if _, err := files.Add("files/added", strings.NewReader(hunter), 100, true, nil); err != nil {
 		t.Fatal(err)
 	}
 	k.judged()

@@ -100,7 +100,7 @@ func TestWhatIsAddedToAnAttemptWithSecretsIsMasked(t *testing.T) {
 				t.Fatal(err)
 			}
 			storetest.Eventually(t, func() bool {
-				_, err := kept.Attempt(id, 1).Add("files/added", strings.NewReader("it is "+value), 100, true)
+				_, err := kept.Attempt(id, 1).Add("files/added", strings.NewReader("it is "+value), 100, true, nil)
 				return err == nil
 			})
 			if err := os.WriteFile(filepath.Join(h.dir, "go"), nil, 0o600); err != nil {
@@ -144,7 +144,7 @@ func TestHeldFilesOfAnEarlierLifeAreGone(t *testing.T) {
 	if err := attempt.Hold(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := attempt.Add("files/a", strings.NewReader(hunter), 100, true); err != nil {
+	if _, err := attempt.Add("files/a", strings.NewReader(hunter), 100, true, nil); err != nil {
 		t.Fatal(err)
 	}
 	h.start()
