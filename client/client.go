@@ -122,10 +122,16 @@ func (c *Client) do(ctx context.Context, k call, out any) error {
 	if out == nil {
 		return nil
 	}
-	if err := json.NewDecoder(answer.Body).Decode(out); err != nil {
+	err = json.NewDecoder(answer.Body).Decode(out)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.As(err, new(*json.SyntaxError)), errors.As(err, new(*json.UnmarshalTypeError)):
 		return fmt.Errorf("read the answer to %s %s: %w", k.method, k.path, err)
 	}
-	return nil
+	return attune.Errorf(attune.CodeUnavailable, "the answer to %s %s broke off: %v: try again", k.method, k.path, err)
 }
 
 // absent tells for how long the server has not answered, and false if it never has.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -165,6 +166,28 @@ func TestWaitOutlivesAServerThatStartsAgain(t *testing.T) {
 	if e, err := c.WaitExecution(context.Background(), 7); err != nil || e.Status != attune.StatusCompleted || seen.Load() != 3 {
 		t.Errorf("%v %v after %d requests", e.Status, err, seen.Load())
 	}
+}
+
+func TestWaitOutlivesAnAnswerThatBreaksOff(t *testing.T) {
+	t.Parallel()
+	var seen atomic.Int64
+	calling(t, func(w http.ResponseWriter, _ *http.Request) {
+		text := `{"id":7,"status":"completed"}`
+		if seen.Add(1)%2 == 1 {
+			w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+			text = text[:10]
+		}
+		_, _ = io.WriteString(w, text)
+		if len(text) == 10 {
+			w.(http.Flusher).Flush()
+			panic(http.ErrAbortHandler) // as the connection of a server that is killed
+		}
+	}, func(t *testing.T, c *client.Client) {
+		e, err := c.WaitExecution(t.Context(), 7)
+		if err != nil || e.Status != attune.StatusCompleted || seen.Load()%2 != 0 {
+			t.Errorf("%v %v after %d requests", e.Status, err, seen.Load())
+		}
+	})
 }
 
 func TestUnreachableServerIsNamed(t *testing.T) {
