@@ -138,13 +138,15 @@ func (b *browser) turnsPages(c *client.Client) {
 	for range 60 {
 		ids = append(ids, b.submit(c, client.Submission{Action: "core.noop"}))
 	}
-	for _, id := range ids { // or the list changes under the click
+	for _, id := range ids { // or the first one is not the newest for long
 		b.becomes(c, id, attune.StatusCompleted)
 	}
 	first := `document.querySelector("tbody td").innerText`
 	b.open("/executions")
+	b.staysOnALink(c)
 	var newest, older string
-	b.do(chromedp.Evaluate(first, &newest), chromedp.Click(".pages a", chromedp.ByQuery))
+	b.do(chromedp.Evaluate(first, &newest))
+	b.click(".pages a")
 	b.until(`location.search.includes("cursor=") && document.querySelector(".pages").innerText.includes("Newest")`)
 	b.do(chromedp.Evaluate(first, &older))
 	if newest == older {
@@ -157,6 +159,18 @@ func (b *browser) turnsPages(c *client.Client) {
 	b.do(chromedp.KeyEvent(kb.Enter))
 	b.until(`location.search === "?action=own.say"`)
 	b.shows("table", "own.say")
+}
+
+// staysOnALink has the keyboard on a link of a list that gets longer: who goes through it, or presses a row just then, must not
+// lose the place.
+func (b *browser) staysOnALink(c *client.Client) {
+	b.t.Helper()
+	b.until(`(window.place = document.querySelector("tbody tr:nth-child(3) a")) !== null`)
+	b.do(chromedp.Evaluate("window.place.focus()", nil))
+	id := b.submit(c, client.Submission{Action: "core.noop"})
+	b.becomes(c, id, attune.StatusCompleted)
+	b.until(fmt.Sprintf(`document.querySelector("tbody tr").innerText.includes("%d") && document.querySelector("tbody .status").innerText === "completed"`, id))
+	b.until(`window.place.isConnected && document.activeElement === window.place && window.place === document.querySelector("tbody tr:nth-child(4) a")`)
 }
 
 // fitsEverywhere looks at all pages on a phone, in the dark: nothing is wider than the screen, and all can be read.

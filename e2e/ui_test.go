@@ -147,9 +147,18 @@ func (b *browser) set(name, value string) {
 	b.do(chromedp.SendKeys(field, value, chromedp.ByQuery))
 }
 
+// click clicks what can be clicked: what is there and enabled, and in front of everything else. It looks and clicks at once, or
+// the page may have changed meanwhile.
 func (b *browser) click(selector string) {
 	b.t.Helper()
-	b.do(chromedp.Click(selector, chromedp.ByQuery))
+	b.until(fmt.Sprintf(`(() => {
+		const e = document.querySelector(%q);
+		e?.scrollIntoView({ block: "center" });
+		const at = e?.getClientRects()[0];
+		if (!at || e.disabled || !e.contains(document.elementFromPoint(at.x + at.width / 2, at.y + at.height / 2))) return false;
+		e.click();
+		return true;
+	})()`, selector))
 }
 
 // logIn goes to a page by way of the login.
@@ -229,7 +238,8 @@ func TestPagesInABrowser(t *testing.T) {
 // runsFromItsForm starts an action with a wrong value, then a right one, and again with another.
 func (b *browser) runsFromItsForm() {
 	b.t.Helper()
-	b.do(chromedp.Click(`a[href="/actions/core.noop"]`, chromedp.ByQuery), chromedp.WaitVisible("#p-exit_code"))
+	b.click(`a[href="/actions/core.noop"]`)
+	b.do(chromedp.WaitVisible("#p-exit_code"))
 	b.set("exit_code", "256")
 	b.click("#run")
 	b.shows("#p-exit_code-fault", "want at most 255")

@@ -1,5 +1,5 @@
 // Who may come in, and who did what.
-import { h, act, table, when } from "./dom.js";
+import { h, act, table, when, update } from "./dom.js";
 import { get, post, remove } from "./api.js";
 
 export async function tokens(box, { signal }) {
@@ -10,7 +10,7 @@ export async function tokens(box, { signal }) {
   const days = h("input", { id: "token-days", type: "number", min: 1, max: 36500, placeholder: "for ever" });
   const load = async () => {
     const { items } = await get("tokens", signal);
-    list.replaceChildren(table(["Token", "For", "Role", "Packs", "Expires", "Used", "Created by", ""], items.map((t) => [
+    update(list, table(["Token", "For", "Role", "Packs", "Expires", "Used", "Created by", ""], items.map((t) => [
       String(t.id), t.name, t.role, t.packs.join(", ") || "all", t.expires_at ? when(t.expires_at) : "never",
       t.last_used_at ? when(t.last_used_at) : "never", t.created_by,
       act("Revoke", async () => {
@@ -27,7 +27,7 @@ export async function tokens(box, { signal }) {
     if (days.value) body.expires_seconds = Number(days.value) * 86400;
     const t = await post("tokens", body);
     // It is nowhere else: leaving the page is the end of it.
-    made.replaceChildren(h("p", {}, `Token ${t.id}, shown this once: `, h("code", {}, t.token)));
+    update(made, h("p", {}, `Token ${t.id}, shown this once: `, h("code", {}, t.token)));
     for (const field of [name, packs, days]) field.value = "";
     await load();
   }, { id: "create-token", class: "primary" });
@@ -45,7 +45,7 @@ export async function audit(box, { signal }) {
     rows = from ? rows.concat(page.items) : page.items;
     cursor = page.next_cursor;
     more.hidden = cursor === null;
-    list.replaceChildren(table(["At", "Who", "What", "To"], rows.map((e) => [when(e.at), e.actor, e.event, e.subject]), "Nothing has been done yet."));
+    update(list, table(["At", "Who", "What", "To"], rows.map((e) => [when(e.at), e.actor, e.event, e.subject]), "Nothing has been done yet."));
   };
   box.append(h("div", { class: "heading" }, h("h1", {}, "Audit log"), act("Refresh", () => load(null))), list, more);
   await load(null);

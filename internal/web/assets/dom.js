@@ -20,6 +20,43 @@ function fill(element, properties, children) {
   return element;
 }
 
+// update makes these the children of a box. What is as it was stays in its place: pages change by themselves, and what
+// somebody presses, has marked or has the keyboard on must outlive that.
+export function update(box, ...children) {
+  let at = box.firstChild;
+  const drop = (until) => {
+    while (at !== until) {
+      const gone = at;
+      at = at.nextSibling;
+      gone.remove();
+    }
+  };
+  for (const child of children) {
+    if (child === null || child === undefined) continue;
+    const fresh = typeof child === "string" ? document.createTextNode(child) : child;
+    let kept = at;
+    while (kept && !same(kept, fresh)) kept = kept.nextSibling;
+    if (!kept && at && alike(at, fresh)) {
+      update(at, ...fresh.childNodes);
+      kept = at;
+    }
+    if (kept) {
+      drop(kept);
+      at = kept.nextSibling;
+    } else {
+      box.insertBefore(fresh, at);
+    }
+  }
+  drop(null);
+}
+
+// data-same is for what somebody may have changed, as a tree that is folded: what has the same one is the same.
+const same = (old, fresh) => old.isEqualNode(fresh) || (old.dataset?.same !== undefined && old.dataset.same === fresh.dataset?.same);
+
+// alike tells whether two are the same box, of other things. A row is none: one that is about something else is another row.
+const boxes = ["DIV", "SECTION", "TABLE", "TBODY", "UL", "OL", "DL"];
+const alike = (old, fresh) => boxes.includes(old.tagName) && old.cloneNode(false).isEqualNode(fresh.cloneNode(false));
+
 export const link = (to, text = to) => h("a", { href: to }, text);
 export const status = (name) => h("span", { class: "status " + name }, name);
 

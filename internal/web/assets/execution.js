@@ -1,5 +1,5 @@
 // One execution: how it went, what it was given, what came of it, and what it writes.
-import { h, act, link, status, when, duration, bytes, report } from "./dom.js";
+import { h, act, link, status, when, duration, bytes, report, update } from "./dom.js";
 import { get, post } from "./api.js";
 import { tree } from "./tree.js";
 import { logs } from "./log.js";
@@ -15,8 +15,8 @@ export async function show(box, { part: id, signal, go }) {
   const load = async (ids) => {
     if (ids && !ids.has(Number(id)) && !ids.has(0)) return;
     const e = await get("executions/" + id, signal);
-    head.replaceChildren(heading(e, load, go));
-    facts.replaceChildren(timeline(e), details(e));
+    update(head, heading(e, load, go));
+    update(facts, timeline(e), details(e));
     const begun = e.started_at ? e.attempt : e.attempt - 1;
     if (begun !== offered) { // or each event would close a list that somebody has opened
       attempts.replaceChildren(...(begun > 1 ? [chooser(begun, chosen ?? begun, (n) => { chosen = n === offered ? null : n; load(); })] : []));
@@ -74,8 +74,8 @@ function details(e) {
     e.error ? h("p", { class: "fault", id: "error" }, h("b", {}, e.error.kind), " ", e.error.message) : null,
     h("dl", { class: "facts" }, facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, String(value))))),
     h("div", { class: "columns" },
-      h("section", { id: "parameters" }, h("h2", {}, "Parameters"), tree(e.parameters)),
-      h("section", { id: "result" }, h("h2", {}, "Result"), e.result === null ? h("p", { class: "hint" }, "none") : tree(e.result))));
+      h("section", { id: "parameters", "data-same": "parameters" }, h("h2", {}, "Parameters"), tree(e.parameters)),
+      h("section", { id: "result", "data-same": `result ${e.attempt} ${e.status}` }, h("h2", {}, "Result"), e.result === null ? h("p", { class: "hint" }, "none") : tree(e.result))));
 }
 
 async function artifacts(box, id, signal) {
@@ -85,7 +85,7 @@ async function artifacts(box, id, signal) {
   } catch (error) {
     return report(error);
   }
-  box.replaceChildren(h("h2", {}, "Artifacts"), items.length === 0 ? h("p", { class: "hint" }, "none") :
+  update(box, h("h2", {}, "Artifacts"), items.length === 0 ? h("p", { class: "hint" }, "none") :
     h("ul", { class: "plain" }, items.map((a) => h("li", {},
       h("a", { download: a.name.split("/").pop(), href: `/api/v1/executions/${id}/artifacts/${a.name.split("/").map(encodeURIComponent).join("/")}?attempt=${a.attempt}` }, a.name),
       h("span", { class: "hint" }, ` ${bytes(a.bytes)}, attempt ${a.attempt}`)))));

@@ -1,5 +1,5 @@
 // The list of executions, with filters and pages.
-import { h, link, status, table, when, duration } from "./dom.js";
+import { h, link, status, table, when, duration, update } from "./dom.js";
 import { get } from "./api.js";
 
 const statuses = ["requested", "scheduled", "running", "canceling", "completed", "failed", "timeout", "cancelled", "abandoned"];
@@ -26,11 +26,11 @@ export async function show(box, { query, signal, go }) {
   const load = async () => {
     const page = await get("executions?" + asked, signal);
     const none = page.incomplete ? "None of the newest that were looked at is like this: look at older ones." : "No execution is like this.";
-    list.replaceChildren(table(columns, page.items.map(row), none));
+    update(list, table(columns, page.items.map(row), none));
     const first = new URLSearchParams(asked), next = new URLSearchParams(asked);
     first.delete("cursor");
     next.set("cursor", page.next_cursor);
-    pages.replaceChildren(...(query.get("cursor") ? [link("/executions?" + first, "Newest"), " "] : []),
+    update(pages, ...(query.get("cursor") ? [link("/executions?" + first, "Newest"), " "] : []),
       ...(page.next_cursor ? [link("/executions?" + next, "Older")] : []));
   };
   await load();

@@ -1,12 +1,12 @@
 // What is there: packs, workers, keys.
-import { h, act, link, status, table, when, age, bytes } from "./dom.js";
+import { h, act, link, status, table, when, age, bytes, update } from "./dom.js";
 import { get, open, post, remove } from "./api.js";
 
 export async function packs(box, { signal }) {
   const list = h("div"), file = h("input", { type: "file", id: "archive", accept: ".tar.gz,.tgz,application/gzip" });
   const load = async () => {
     const { items } = await get("packs", signal);
-    list.replaceChildren(table(["Pack", "Label", "Version", "Installed", ""], items.map((p) => [
+    update(list, table(["Pack", "Label", "Version", "Installed", ""], items.map((p) => [
       link("/executions?pack=" + encodeURIComponent(p.ref), p.ref), p.label, p.version, when(p.installed_at),
       p.ref === "core" ? "" : act("Delete", async () => {
         if (!confirm(`Delete the pack ${p.ref}?`)) return;
@@ -31,7 +31,7 @@ export async function workers(box, { signal }) {
     const { items } = await get("workers", signal);
     const steer = (w, verb) => act(verb, async () => { await post(`workers/${encodeURIComponent(w.name)}/${verb}`); await load(); }, { "data-verb": verb });
     const verbs = { active: ["cordon", "drain"], cordoned: ["uncordon", "drain"], inactive: ["cordon"], lost: ["cordon"], draining: [] };
-    list.replaceChildren(table(["Worker", "Status", "Slots", "Heartbeat", "Runtimes", "Short of", ""], items.map((w) => [
+    update(list, table(["Worker", "Status", "Slots", "Heartbeat", "Runtimes", "Short of", ""], items.map((w) => [
       link("/executions?worker=" + encodeURIComponent(w.name), w.name), status(w.status),
       h("span", {}, h("meter", { max: w.slots, value: w.slots_used, "aria-label": "slots in use" }), ` ${w.slots_used} of ${w.slots}`),
       h("time", { datetime: w.last_heartbeat, class: "age" }, age(w.last_heartbeat) + " ago"),

@@ -1,5 +1,5 @@
 // What goes on now, and how the last executions went.
-import { h, svg, table, duration } from "./dom.js";
+import { h, svg, table, duration, update } from "./dom.js";
 import { get } from "./api.js";
 import { columns, row } from "./executions.js";
 
@@ -14,7 +14,7 @@ export async function show(box, { signal }) {
     ]);
     const done = recent.items.filter((e) => e.finished_at);
     const part = (title, page, none) => h("section", {}, h("h2", {}, title), table(columns, page.items.map(row), none));
-    box.replaceChildren(h("h1", {}, "Overview"),
+    update(box, h("h1", {}, "Overview"),
       h("div", { class: "columns" }, h("section", {}, h("h2", {}, "Ended over time"), throughput(done)), h("section", {}, h("h2", {}, "Durations"), durations(done))),
       part("Running", running, "Nothing runs."), part("Waiting, and why", waiting, "Nothing waits."), part("Failed of late", failed, "Nothing has failed."));
   };
