@@ -48,7 +48,7 @@ func (c *Client) Logs(ctx context.Context, id int64, stream attune.Stream, o Log
 	if o.Follow {
 		query.Set("follow", "1")
 	}
-	if o.Attempt > 0 {
+	if o.Attempt != 0 {
 		query.Set("attempt", strconv.Itoa(o.Attempt))
 	}
 	return c.read(ctx, executionPath(id, "/logs/"+url.PathEscape(string(stream))), query)
@@ -63,7 +63,7 @@ type Order struct {
 // OutputOrder returns how the logs of an attempt, or with 0 of the latest one, came after each other.
 func (c *Client) OutputOrder(ctx context.Context, id int64, attempt int) (o Order, err error) {
 	query := url.Values{}
-	if attempt > 0 {
+	if attempt != 0 {
 		query.Set("attempt", strconv.Itoa(attempt))
 	}
 	return o, c.do(ctx, call{method: http.MethodGet, path: executionPath(id, "/logs/order"), query: query}, &o)
@@ -81,7 +81,7 @@ func (c *Client) OpenArtifact(ctx context.Context, id int64, name string, attemp
 		return nil, attune.Errorf(attune.CodeNotFound, "execution %d has no artifact %q: names are plain paths", id, name)
 	}
 	query := url.Values{}
-	if attempt > 0 {
+	if attempt != 0 {
 		query.Set("attempt", strconv.Itoa(attempt))
 	}
 	return c.read(ctx, artifactPath(id, name), query)

@@ -100,6 +100,33 @@ func TestFollowersOutliveTheServer(t *testing.T) {
 	h.becomes(h.client(s.server), page.Items[0].ID, attune.StatusFailed)
 }
 
+// TestCancelOutlivesTheServer interrupts a command while its server is away.
+func TestCancelOutlivesTheServer(t *testing.T) {
+	t.Parallel()
+	port, err := testserver.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := newHost(t, production, fmt.Sprintf("ATTUNE__SERVER__LISTEN=127.0.0.1:%d", port))
+	s := h.up()
+	file := h.hand("both.sh")
+	if err := os.WriteFile(file, []byte(bothStreams), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run := h.following("run", file, "hold="+h.hold)
+	h.signal(s.server, syscall.SIGKILL)
+	<-s.server.ended
+	if err := run.cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	h.eventually("the request meets no server", func() bool {
+		_, after, asked := strings.Cut(run.stderr.String(), "cancelling execution")
+		return asked && strings.Contains(after, "can't reach the server")
+	})
+	s.server = h.spawn("server")
+	run.ends(t, 130, "begun\n", func(got string) bool { return strings.Contains(got, " cancelled after ") })
+}
+
 // note is what a command itself says, perhaps in the middle of a line of the action's.
 var note = regexp.MustCompile(`attune: .*\n`)
 

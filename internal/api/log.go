@@ -85,6 +85,9 @@ func (a *API) getOrder(ctx context.Context, in *getOrderInput) (*outputOrder, er
 	}
 	answer := &outputOrder{}
 	answer.Body.Attempt = cmp.Or(in.Attempt, latest(row))
+	if err := notBegun(row, answer.Body.Attempt); err != nil {
+		return nil, a.problem(ctx, doing, err)
+	}
 	turns, err := a.cfg.Store.Read().OutputOrder(ctx, in.ID, answer.Body.Attempt)
 	if err != nil {
 		return nil, a.problem(ctx, doing, err)
@@ -96,11 +99,19 @@ func (a *API) getOrder(ctx context.Context, in *getOrderInput) (*outputOrder, er
 // findLog returns the log that a request means: that of its attempt, else of the latest one that has begun.
 func (a *API) findLog(ctx context.Context, row store.ExecutionRow, in *getLogInput) (attemptLog, error) {
 	log := attemptLog{id: row.ID, attempt: cmp.Or(in.Attempt, latest(row)), stream: attune.Stream(in.Stream), offset: in.Offset}
-	if log.attempt > row.Attempt || log.attempt == row.Attempt && row.StartedAt == nil {
-		return log, attune.Errorf(attune.CodeNotFound,
-			"execution %d has no output: attempt %d has not begun, the execution is %s", row.ID, log.attempt, row.Status)
+	if err := notBegun(row, log.attempt); err != nil {
+		return log, err
 	}
 	return log, a.locate(ctx, row, &log)
+}
+
+// notBegun is the error for an attempt that has not begun, nil for others.
+func notBegun(row store.ExecutionRow, attempt int) error {
+	if attempt > row.Attempt || attempt == row.Attempt && row.StartedAt == nil {
+		return attune.Errorf(attune.CodeNotFound,
+			"execution %d has no output: attempt %d has not begun, the execution is %s", row.ID, attempt, row.Status)
+	}
+	return nil
 }
 
 // attempt returns the files of an attempt on a worker.

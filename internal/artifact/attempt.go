@@ -27,11 +27,7 @@ type Attempt struct {
 	dir    string
 	held   string // see heldDir
 	number int
-	order  order // of what is written to the logs that OpenLog has opened
 }
-
-// Order returns how the logs came after each other that this Attempt has opened.
-func (a *Attempt) Order() attune.OutputOrder { return a.order.known() }
 
 // FilesDir is the directory that the action gets as $ATTUNE_ARTIFACTS_DIR.
 func (a *Attempt) FilesDir() string { return filepath.Join(a.dir, filesDir) }

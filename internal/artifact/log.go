@@ -14,9 +14,6 @@ import (
 // the first error it swallows and counts, because the process behind the stream must go on and end as it will.
 // It may be used by several goroutines.
 type Log struct {
-	stream attune.Stream
-	order  *order
-
 	mu   sync.Mutex
 	file *os.File
 	err  error
@@ -31,10 +28,7 @@ func (a *Attempt) OpenLog(stream attune.Stream) (*Log, error) {
 	if err != nil {
 		return nil, wrap("open log", path, err)
 	}
-	if info, err := file.Stat(); err != nil || info.Size() > 0 {
-		a.order.lose() // nobody has seen how that came
-	}
-	return &Log{stream: stream, order: &a.order, file: file}, nil
+	return &Log{file: file}, nil
 }
 
 // LostLog returns a log for an attempt whose own could not be opened, with the reason: it swallows and counts.
@@ -58,7 +52,6 @@ func (l *Log) append(p []byte) (int, error) {
 		return 0, wrap("write log", "closed log", fs.ErrClosed)
 	}
 	n, err := l.file.Write(p)
-	l.order.add(l.stream, int64(n))
 	return n, wrap("write log", l.file.Name(), err)
 }
 

@@ -9,37 +9,40 @@ import (
 // maxPairs bounds an attempt's attune.OutputOrder, which becomes a part of a row: some 50 KiB of digits.
 const maxPairs = 8 << 10
 
-// order records how two logs come after each other, as exactly as the writers of both are. The zero value is that of logs
-// that are empty. It is safe for concurrent use.
-type order struct {
+// Order records how two logs come after each other. The zero value is that of logs that are empty. It is safe for concurrent
+// use.
+type Order struct {
 	mu    sync.Mutex
 	pairs [][2]int64 // bytes of stdout, and then of stderr
 	grain int        // how many turns of each stream a pair has
 	turns int        // those that the last pair has
-	last  attune.Stream
-	lost  bool
+	sums  [2]int64
+	last  int
 }
 
-// add counts what was written to a log.
-func (o *order) add(to attune.Stream, n int64) {
-	if n == 0 {
-		return
+// Reach says that a log now goes on from there, or will when all is written that has come. A log that has been further stays
+// there: what was to come has become less.
+func (o *Order) Reach(stream attune.Stream, position int64) {
+	side := 0
+	if stream == attune.Stderr {
+		side = 1
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.last == "" || o.last == attune.Stderr && to == attune.Stdout {
+	n := position - o.sums[side]
+	if n <= 0 {
+		return
+	}
+	if len(o.pairs) == 0 || side < o.last {
 		o.begin()
 	}
-	o.last = to
-	side := 0
-	if to == attune.Stderr {
-		side = 1
-	}
+	o.last = side
+	o.sums[side] += n
 	o.pairs[len(o.pairs)-1][side] += n
 }
 
 // begin makes room for a further turn of each stream.
-func (o *order) begin() {
+func (o *Order) begin() {
 	if o.turns < o.grain {
 		o.turns++
 		return
@@ -52,7 +55,7 @@ func (o *order) begin() {
 }
 
 // coarsen makes one of two pairs, so that there is room for as many turns again.
-func (o *order) coarsen() {
+func (o *Order) coarsen() {
 	for i := 0; i < len(o.pairs); i += 2 {
 		o.pairs[i/2] = [2]int64{o.pairs[i][0] + o.pairs[i+1][0], o.pairs[i][1] + o.pairs[i+1][1]}
 	}
@@ -60,25 +63,16 @@ func (o *order) coarsen() {
 	o.grain *= 2
 }
 
-// lose says that not all of it was seen.
-func (o *order) lose() {
+// Turns returns the order, nil unless both logs have something.
+func (o *Order) Turns() attune.OutputOrder {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.lost = true
-}
-
-// known returns the order, nil if there is none to tell.
-func (o *order) known() attune.OutputOrder {
-	o.mu.Lock()
-	defer o.mu.Unlock()
+	if o.sums[0] == 0 || o.sums[1] == 0 {
+		return nil
+	}
 	var turns attune.OutputOrder
-	var sums [2]int64
 	for _, pair := range o.pairs {
 		turns = append(turns, pair[:]...)
-		sums[0], sums[1] = sums[0]+pair[0], sums[1]+pair[1]
-	}
-	if o.lost || sums[0] == 0 || sums[1] == 0 {
-		return nil
 	}
 	if last := len(turns) - 1; turns[last] == 0 {
 		turns = turns[:last]

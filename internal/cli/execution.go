@@ -192,9 +192,11 @@ func (a *app) printBoth(ctx context.Context, c *connection, id int64, options cl
 		if err != nil {
 			return err
 		}
+		options.Attempt = order.Attempt
 		if len(order.Turns) > 0 {
-			options.Attempt = order.Attempt
-			return a.printInOrder(ctx, c, id, options, order.Turns)
+			stdout, outErr := c.Logs(ctx, id, attune.Stdout, options)
+			stderr, errErr := c.Logs(ctx, id, attune.Stderr, options)
+			return errors.Join(outErr, errErr, a.printInOrder(order.Turns, stdout, stderr))
 		}
 	}
 	var both errgroup.Group
@@ -202,21 +204,16 @@ func (a *app) printBoth(ctx context.Context, c *connection, id int64, options cl
 	return errors.Join(a.printLog(ctx, c, id, attune.Stdout, options, a.Stdout), both.Wait())
 }
 
-func (a *app) printInOrder(
-	ctx context.Context, c *connection, id int64, options client.LogOptions, turns attune.OutputOrder,
-) (err error) {
-	stdout, err := c.Logs(ctx, id, attune.Stdout, options)
-	if err != nil {
-		return err
+// printInOrder prints logs by turns, and closes them. One that is nil can't be had.
+func (a *app) printInOrder(turns attune.OutputOrder, logs ...io.ReadCloser) (err error) {
+	from, to := make([]io.Reader, len(logs)), []io.Writer{a.Stdout, a.Stderr}
+	for i, log := range logs {
+		from[i] = strings.NewReader("")
+		if log != nil {
+			from[i] = bufio.NewReader(log)
+			defer func() { err = errors.Join(err, log.Close()) }()
+		}
 	}
-	defer func() { err = errors.Join(err, stdout.Close()) }()
-	stderr, err := c.Logs(ctx, id, attune.Stderr, options)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, stderr.Close()) }()
-	from := [2]io.Reader{bufio.NewReader(stdout), bufio.NewReader(stderr)}
-	to := [2]io.Writer{a.Stdout, a.Stderr}
 	for i, n := range turns {
 		if _, err := io.CopyN(to[i%2], from[i%2], n); err != nil && !errors.Is(err, io.EOF) {
 			return err

@@ -159,10 +159,27 @@ func closed(signal <-chan struct{}) bool {
 	}
 }
 
+// cancelPause is the time between two tries to cancel through a server that is away: it may only be starting again, and the
+// execution is waited for as long.
+const cancelPause = 500 * time.Millisecond
+
 func (a *app) cancel(ctx context.Context, c *connection, id int64) {
-	_, err := c.Cancel(ctx, id)
-	if err != nil && attune.ErrorCode(err) != attune.CodeConflict && ctx.Err() == nil {
-		a.complain(err)
+	for told := false; ; told = true {
+		_, err := c.Cancel(ctx, id)
+		if err == nil || attune.ErrorCode(err) == attune.CodeConflict || ctx.Err() != nil {
+			return
+		}
+		if !told {
+			a.complain(err)
+		}
+		if attune.ErrorCode(err) != attune.CodeUnavailable {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(cancelPause):
+		}
 	}
 }
 

@@ -98,6 +98,13 @@ func (c *Capture) Bytes() int64 {
 	return c.bytes
 }
 
+// Head returns how much the head has, with so many bytes that are still to come.
+func (c *Capture) Head(coming int64) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.bytes - c.overrun + min(coming, c.head)
+}
+
 // Dropped returns how much of it was not, or will not be, kept.
 func (c *Capture) Dropped() int64 {
 	c.mu.Lock()

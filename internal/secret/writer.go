@@ -79,6 +79,9 @@ func (w *Writer) Settle() error {
 	return w.err
 }
 
+// Held returns how many bytes are held back. If they are part of no value, they are passed on as they are.
+func (w *Writer) Held() int64 { return max(0, w.base+int64(len(w.held))-w.passage.done) }
+
 // Places returns how many values, or groups of them without anything between, were masked so far.
 func (w *Writer) Places() int64 { return w.passage.places }
 

@@ -21,6 +21,7 @@ type keeping struct {
 	stdoutLog      *artifact.Log
 	stderrLog      *artifact.Log
 	stdout, stderr *process.Capture
+	order          *artifact.Order
 	held           bool // files that others add are kept back until the end
 	masking
 }
@@ -28,7 +29,7 @@ type keeping struct {
 // openArtifacts returns a keeping in any case; the error says what of it keeps nothing.
 func (w *Worker) openArtifacts(a execution.Assignment) (*keeping, error) {
 	attempt, err := w.deps.Artifacts.Create(a.ID, a.Attempt)
-	k := &keeping{attempt: attempt, log: w.log.With("execution", a.ID)}
+	k := &keeping{attempt: attempt, order: &artifact.Order{}, log: w.log.With("execution", a.ID)}
 	var errOut, errErr error
 	k.stdoutLog, errOut = openLog(attempt, attune.Stdout, err)
 	k.stderrLog, errErr = openLog(attempt, attune.Stderr, err)
@@ -80,7 +81,7 @@ func (k *keeping) close(o *attune.Outcome) error {
 	if k.attempt == nil {
 		return fault
 	}
-	o.Order = k.attempt.Order()
+	o.Order = k.order.Turns()
 	if o.Result == nil {
 		return fault
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/internal/artifact"
+	"github.com/attune-automation/attune/internal/process"
 	"github.com/attune-automation/attune/internal/secret"
 )
 
@@ -45,10 +46,27 @@ func (k *keeping) mask(hidden *secrets) {
 
 // writers are where the attempt's output goes.
 func (k *keeping) writers() (stdout, stderr io.Writer) {
-	if k.masker == nil {
-		return k.stdout, k.stderr
+	return &turn{k.order, attune.Stdout, k.masking.stdout, k.stdout}, &turn{k.order, attune.Stderr, k.masking.stderr, k.stderr}
+}
+
+// turn tells the order of the logs of what comes, which masking may hold back for a while: not when it is written.
+type turn struct {
+	order  *artifact.Order
+	stream attune.Stream
+	mask   *liveMask // nil if there is nothing to mask
+	log    *process.Capture
+}
+
+// Write keeps p.
+func (t *turn) Write(p []byte) (n int, err error) {
+	var held int64
+	if t.mask == nil {
+		n, err = t.log.Write(p)
+	} else {
+		n, held, err = t.mask.take(p)
 	}
-	return k.masking.stdout, k.masking.stderr
+	t.order.Reach(t.stream, t.log.Head(held))
+	return n, err
 }
 
 // finishMasking masks what is left to be masked when the action has ended, and tells its log how often that was.
@@ -226,8 +244,8 @@ func (m *liveMask) settle() {
 	_ = m.to.Settle() // the next Write, or Close, has the same error
 }
 
-// Write masks p.
-func (m *liveMask) Write(p []byte) (int, error) {
+// take masks p. It returns how much is held back now.
+func (m *liveMask) take(p []byte) (n int, held int64, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.to == nil {
@@ -235,7 +253,8 @@ func (m *liveMask) Write(p []byte) (int, error) {
 		m.pause = time.AfterFunc(settleAfter, m.settle)
 	}
 	m.pause.Reset(settleAfter)
-	return m.to.Write(p)
+	n, err = m.to.Write(p)
+	return n, m.to.Held(), err
 }
 
 // Close passes on the rest.

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/attune-automation/attune"
 	"github.com/attune-automation/attune/internal/artifact"
 	"github.com/attune-automation/attune/internal/outage/outagetest"
@@ -154,4 +156,23 @@ func TestHeldFilesOfAnEarlierLifeAreGone(t *testing.T) {
 func sha256Of(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:])
+}
+
+// TestOrderIsThatOfWhatComes has masking hold back the ends of lines, which are a part of their lines all the same.
+func TestOrderIsThatOfWhatComes(t *testing.T) {
+	t.Parallel()
+	const own = "attune_x_42.1.c2VjcmV0IGVub3VnaCB0byBiZSBhIHRva2Vu"
+	lines := []string{"step 1\n", "ERROR in step 1\n", "step 2\n", "ERROR in step 2\n", "attune\n", "attu\n"}
+	want := make(attune.OutputOrder, len(lines))
+	for i, line := range lines {
+		want[i] = int64(len(line))
+	}
+	order, held := worker.Interleave(own, lines...)
+	if diff := cmp.Diff(want, order); diff != "" || held == 0 {
+		t.Errorf("%d ends were held back: %s", held, diff)
+	}
+	order, _ = worker.Interleave(own, "it is "+own+"\n", "two\n", "three\n", "four\n")
+	if len(order) != 4 || order[1] != 4 || order[2] > 6 || order[3] != 5 {
+		t.Error(order)
+	}
 }
