@@ -54,9 +54,9 @@ func (f *following) ends(t *testing.T, status int, stdout string, stderr func(st
 	}
 }
 
-// TestFollowersOutliveTheServer kills the server under commands that follow an execution, and starts it again.
-func TestFollowersOutliveTheServer(t *testing.T) {
-	t.Parallel()
+// runsBehindAServer has a command run bothStreams through a server that can be started again at its address.
+func runsBehindAServer(t *testing.T) (*host, *system, *following) {
+	t.Helper()
 	port, err := testserver.FreePort()
 	if err != nil {
 		t.Fatal(err)
@@ -67,7 +67,13 @@ func TestFollowersOutliveTheServer(t *testing.T) {
 	if err := os.WriteFile(file, []byte(bothStreams), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	run := h.following("run", file, "hold="+h.hold)
+	return h, s, h.following("run", file, "hold="+h.hold)
+}
+
+// TestFollowersOutliveTheServer kills the server under commands that follow an execution, and starts it again.
+func TestFollowersOutliveTheServer(t *testing.T) {
+	t.Parallel()
+	h, s, run := runsBehindAServer(t)
 	page, err := s.Executions(t.Context(), client.Filter{Limit: 1})
 	if err != nil || len(page.Items) != 1 {
 		t.Fatal(page, err)
@@ -103,17 +109,7 @@ func TestFollowersOutliveTheServer(t *testing.T) {
 // TestCancelOutlivesTheServer interrupts a command while its server is away.
 func TestCancelOutlivesTheServer(t *testing.T) {
 	t.Parallel()
-	port, err := testserver.FreePort()
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := newHost(t, production, fmt.Sprintf("ATTUNE__SERVER__LISTEN=127.0.0.1:%d", port))
-	s := h.up()
-	file := h.hand("both.sh")
-	if err := os.WriteFile(file, []byte(bothStreams), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	run := h.following("run", file, "hold="+h.hold)
+	h, s, run := runsBehindAServer(t)
 	h.signal(s.server, syscall.SIGKILL)
 	<-s.server.ended
 	if err := run.cmd.Process.Signal(os.Interrupt); err != nil {
