@@ -13,7 +13,6 @@ import (
 	"github.com/attune-automation/attune/internal/api"
 	"github.com/attune-automation/attune/internal/artifact"
 	"github.com/attune-automation/attune/internal/live"
-	"github.com/attune-automation/attune/internal/objects"
 	"github.com/attune-automation/attune/internal/objects/objectstest"
 	"github.com/attune-automation/attune/internal/store"
 	"github.com/attune-automation/attune/internal/store/storetest"
@@ -155,12 +154,7 @@ func TestLogThatIsNotListedAnyMoreIsTold(t *testing.T) {
 // What is on its way into the store is not gone, although nobody here has its file.
 func TestPendingLogIsNotTakenForExpired(t *testing.T) {
 	t.Parallel()
-	s, _ := newServerOn(t, storetest.SQLite(t), func(c *api.Config) {
-		var err error
-		if c.Objects, err = objects.New(objectstest.Directory(t)); err != nil {
-			t.Fatal(err)
-		}
-	})
+	s := newServerWithStore(t)
 	e := s.echo()
 	s.finish(s.begin(e.ID), wrote(completed, 4, 0))
 	(&depot{server: s}).leaves(e.ID, 1, store.LocationPending, "stdout.log", "out\n")

@@ -167,15 +167,22 @@ func TestWhatIsNotInTheStoreIsTold(t *testing.T) {
 	}
 }
 
-// Where workers and servers share a directory, what is on its way into the store is read there.
-func TestPendingIsReadWhereItLies(t *testing.T) {
-	t.Parallel()
+// newServerWithStore has an artifact store that is empty.
+func newServerWithStore(t *testing.T) *server {
+	t.Helper()
 	s, _ := newServerOn(t, storetest.SQLite(t), func(c *api.Config) {
 		var err error
 		if c.Objects, err = objects.New(objectstest.Directory(t)); err != nil {
 			t.Fatal(err)
 		}
 	})
+	return s
+}
+
+// Where workers and servers share a directory, what is on its way into the store is read there.
+func TestPendingIsReadWhereItLies(t *testing.T) {
+	t.Parallel()
+	s := newServerWithStore(t)
 	e := s.echo()
 	fence := s.begin(e.ID)
 	s.write(s.files(e.ID, 1), attune.Stdout, "here\n")
