@@ -81,7 +81,7 @@ func (c *consumer) attempt(ctx context.Context) error {
 
 // serve handles deliveries until ctx or the channel ends, and returns why.
 func (c *consumer) serve(ctx context.Context, conn *connection) error {
-	f := &feed{broker: c.broker, conn: conn, queue: c.subscription.Queue}
+	f := &feed{broker: c.broker, conn: conn, queue: c.subscription.Queue, consumer: uuid.NewString()}
 	err := conn.limit(callTimeout, func() error { return c.open(f) })
 	if f.channel != nil {
 		defer f.close()
@@ -123,7 +123,7 @@ func (c *consumer) open(f *feed) (err error) {
 	if err := f.channel.Qos(min(s.Prefetch, maxPrefetch), 0, false); err != nil {
 		return fmt.Errorf("set the prefetch: %w", err)
 	}
-	f.deliveries, err = f.channel.Consume(s.Queue, uuid.NewString(), false, s.Exclusive, false, false, nil)
+	f.deliveries, err = f.channel.Consume(s.Queue, f.consumer, false, s.Exclusive, false, false, nil)
 	if err != nil {
 		return exclusive(fmt.Errorf("subscribe: %w", err), s.Exclusive, rabbit.AccessRefused)
 	}

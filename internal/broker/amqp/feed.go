@@ -22,6 +22,7 @@ type feed struct {
 	broker     *Broker
 	conn       *connection
 	queue      string
+	consumer   string // the tag
 	channel    *rabbit.Channel
 	deliveries <-chan rabbit.Delivery // closed whatever ends the feed
 	closed     <-chan *rabbit.Error
@@ -53,7 +54,14 @@ func (f *feed) close() {
 	f.mu.Lock()
 	f.over = true // or what is settled while the channel closes would be both settled and given back
 	f.mu.Unlock()
-	_ = f.conn.limit(closeTimeout, f.channel.Close) // an error says that it is closed already
+	_ = f.conn.limit(closeTimeout, func() error { // an error says that it is closed already
+		// A server may deliver to a channel that it has closed until its queue hears of that; what is published
+		// meanwhile would count as delivered before. It answers a cancellation when the queue has it.
+		if err := f.channel.Cancel(f.consumer, false); err != nil {
+			return err
+		}
+		return f.channel.Close()
+	})
 }
 
 func (f *feed) delivery(d rabbit.Delivery) broker.Delivery {

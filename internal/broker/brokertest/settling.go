@@ -1,6 +1,7 @@
 package brokertest
 
 import (
+	"strconv"
 	"testing"
 
 	"github.com/attune-automation/attune/internal/broker"
@@ -15,6 +16,7 @@ var settling = map[string]func(*testing.T, broker.Broker){
 	"a delivery is settled once":                    settledOnce,
 	"a consumer that goes gives back what it held":  abandoned,
 	"what is given back goes to who waits":          handedOver,
+	"a consumer that has gone is given nothing":     gone,
 	"a dead letter stays until it is settled":       deadLetterStays,
 }
 
@@ -117,6 +119,25 @@ func abandoned(t *testing.T, b broker.Broker) {
 	next := consume(t, b, shared("q"))
 	next.expect(t, true, 1, 2, 4, 5, 6)
 	next.expect(t, false, 7, 8)
+}
+
+// gone stops consumers of many queues beside each other, since a server that is slow to forget one shows it then.
+func gone(t *testing.T, b broker.Broker) {
+	const queues, rounds = 10, 30
+	for n := range queues {
+		t.Run(strconv.Itoa(n), func(t *testing.T) {
+			t.Parallel()
+			queue, key := "q"+strconv.Itoa(n), "k"+strconv.Itoa(n)
+			declare(t, b, shared(queue, key))
+			for round := 1; round <= rounds; round++ {
+				declare(t, b, shared(queue))
+				publish(t, b, request(key, round))
+				c := consume(t, b, shared(queue))
+				settle(t, c.expect(t, false, round)[0].Ack)
+				c.stop()
+			}
+		})
+	}
 }
 
 func handedOver(t *testing.T, b broker.Broker) {
