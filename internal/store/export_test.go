@@ -24,10 +24,10 @@ type Statement struct {
 	Args []any
 }
 
-// ListStatements returns those that read executions for a list.
-func (s *Store) ListStatements(f Filter) []Statement {
+// ListStatements returns those that read executions for a list, with ids above one.
+func (s *Store) ListStatements(f Filter, above int64) []Statement {
 	by, others := f.lead()
-	within := ids{0, 1 << 40}
+	within := ids{above, 1 << 40}
 	var all []Statement
 	add := func(text string, args []any) { all = append(all, Statement{s.dialect.spell(text), args}) }
 	add(selection(listedColumns, by, append(others, f.times()...), within, f.Limit+1, 0))

@@ -101,6 +101,25 @@ type lead struct {
 	values []any
 }
 
+// only is the condition that the column has a value, and the id is between two: the ends of a scan of the index of both.
+//
+// SQLite is told the index. PostgreSQL, if it takes a value for a common one, would read all rows by id until it has found
+// enough of it. So its order is one of column and id, and stays that because the value is one of an array, which it can't look
+// into when it plans; and pairs of both, which bound nothing that is not bounded already, have it expect that little is left.
+// Pairs alone would do for that, but they stop a scan only where the column ends.
+func (l lead) only(value, above, below string) string {
+	array := "TEXT[]"
+	if l.column == "parent_id" {
+		array = "BIGINT[]"
+	}
+	const where = `
+		{sqlite} COLUMN = VALUE {/sqlite}
+		{postgres} COLUMN = ANY (CAST((SELECT CAST(ARRAY[VALUE] AS ARRAYTYPE)) AS ARRAYTYPE))
+			AND (COLUMN, id) > (VALUE, 0) AND (COLUMN, id) < (VALUE, BELOW) {/postgres}
+		AND id > ABOVE AND id < BELOW`
+	return strings.NewReplacer("COLUMN", l.column, "VALUE", value, "ARRAYTYPE", array, "ABOVE", above, "BELOW", below).Replace(where)
+}
+
 // lead returns what to read by, and what else the rows must fit. Fewest are those of an action or a worker, as a rule.
 func (f Filter) lead() (by lead, others []condition) {
 	statuses := make([]any, len(f.Statuses))
@@ -206,9 +225,7 @@ func (q *Queries) idsOf(ctx context.Context, within ids, since, until time.Time)
 	return within, wrap(err, "find the executions of a time")
 }
 
-// selection writes a SELECT of the newest executions that a list is read by, so that nothing but the index of the column
-// gives it: a database that takes a value for a common one would read all rows by id until it has found enough of it.
-// SQLite is told the index; for PostgreSQL the bounds and the order are pairs of column and id.
+// selection writes a SELECT of the newest executions that a list is read by.
 func selection(columns string, by lead, others []condition, within ids, limit, offset int) (string, []any) {
 	var args []any
 	mark := func(value any) string {
@@ -219,6 +236,10 @@ func selection(columns string, by lead, others []condition, within ids, limit, o
 	if by.index != "" {
 		from = " {sqlite} INDEXED BY " + by.index + " {/sqlite}"
 	}
+	read := columns
+	if len(by.values) > 1 { // most of what is read is then of no use
+		read = "id"
+	}
 	part := func(where, order string) string {
 		for _, c := range others {
 			text := c.text
@@ -227,13 +248,10 @@ func selection(columns string, by lead, others []condition, within ids, limit, o
 			}
 			where += " AND " + text
 		}
-		return "SELECT " + columns + " FROM execution" + from + " WHERE " + where + " ORDER BY " + order + " LIMIT " + mark(limit+offset)
+		return "SELECT " + read + " FROM execution" + from + " WHERE " + where + " ORDER BY " + order + " LIMIT " + mark(limit+offset)
 	}
 	for _, value := range by.values {
-		pair := "(" + by.column + ", id)"
-		of, above, below := mark(value), mark(within.above), mark(within.below)
-		where := "{sqlite} " + by.column + " = " + of + " AND id > " + above + " AND id < " + below + " {/sqlite}" +
-			"{postgres} " + pair + " > (" + of + ", " + above + ") AND " + pair + " < (" + of + ", " + below + ") {/postgres}"
+		where := by.only(mark(value), mark(within.above), mark(within.below))
 		if by.column == "worker_name" || by.column == "parent_id" {
 			where += " AND " + by.column + " IS NOT NULL" // which its index leaves out
 		}
@@ -248,8 +266,8 @@ func selection(columns string, by lead, others []condition, within ids, limit, o
 	for i, text := range parts {
 		parts[i] = "SELECT * FROM (" + text + ") AS part" + strconv.Itoa(i)
 	}
-	return "SELECT * FROM (" + strings.Join(parts, " UNION ALL ") + ") AS parts ORDER BY id DESC LIMIT " +
-		mark(limit) + " OFFSET " + mark(offset), args
+	return "SELECT " + columns + " FROM execution WHERE id IN (SELECT id FROM (" + strings.Join(parts, " UNION ALL ") +
+		") AS parts ORDER BY id DESC LIMIT " + mark(limit) + " OFFSET " + mark(offset) + ") ORDER BY id DESC", args
 }
 
 // floor returns the id at which a list ends that has looked at so many rows, 0 if there are no more than that.

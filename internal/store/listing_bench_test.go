@@ -21,7 +21,7 @@ func BenchmarkLists(b *testing.B) {
 			db := empty(b)
 			s, raw := db.Open(b), db.Raw(b)
 			put(b, raw, storetest.PutAction(b, s, storetest.Action("demo.hello")).ID, manyListed(20))
-			multiply(b, db, raw)
+			multiply(b, db, raw, manyExecutions)
 			day := listEpoch.Add(5 * 24 * time.Hour)
 			lists := usualLists(manyExecutions, day, day.Add(24*time.Hour))
 			lists["text that is nowhere, in 10,000"] = store.Filter{Text: "nowhere"}
@@ -40,9 +40,9 @@ func BenchmarkLists(b *testing.B) {
 	}
 }
 
-// multiply makes manyExecutions of the 20 that there are, in which the first stands for old ones.
-func multiply(b *testing.B, db storetest.Database, raw *sql.DB) {
-	b.Helper()
+// multiply makes many executions of the 20 that there are, in which the first stands for old ones.
+func multiply(tb testing.TB, db storetest.Database, raw *sql.DB, many int) {
+	tb.Helper()
 	const columns = `action_id, action_ref, status, worker_name, error_kind, error_message, attempt, max_attempts, class, class_key,
 		request_digest, timeout_us, trace, not_before, published_at, env, context`
 	series, filler := `WITH RECURSIVE generate_series (n) AS (SELECT $1 UNION ALL SELECT n + 1 FROM generate_series WHERE n < $2)`, `zeroblob(200)`
@@ -52,8 +52,8 @@ func multiply(b *testing.B, db storetest.Database, raw *sql.DB) {
 	}
 	_, err := raw.Exec(series+` INSERT INTO execution (created_at, parameters, `+columns+`)
 		SELECT $3 + n * 1000000, `+filler+`, `+columns+` FROM `+from+` JOIN execution ON id = CASE WHEN n < $4 THEN 1 ELSE 2 END
-		ORDER BY n`, 21, manyExecutions, listEpoch.UnixMicro(), manyExecutions/20)
+		ORDER BY n`, 21, many, listEpoch.UnixMicro(), many/20)
 	if _, also := raw.Exec(analyze); errors.Join(err, also) != nil {
-		b.Fatal(errors.Join(err, also))
+		tb.Fatal(errors.Join(err, also))
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -193,6 +194,7 @@ func usualLists(newest int64, since, until time.Time) map[string]store.Filter {
 		"until":             {Until: until},
 		"since and until":   {Since: since, Until: until},
 		"status of a time":  {Statuses: []attune.Status{"failed"}, Since: since, Until: until},
+		"status of late":    {Statuses: []attune.Status{"completed"}, Since: listEpoch.Add(time.Duration(newest-20) * time.Second)},
 	}
 }
 
@@ -219,8 +221,11 @@ func TestListsReadByIndex(t *testing.T) {
 					len(f.Statuses) < 2 && regexp.MustCompile(`TEMP B-TREE|Sort`).MatchString(plan) {
 					t.Errorf("%s, which should read by %s:\n%s", name, indexed, plan)
 				}
-				bounded := regexp.MustCompile(`=\? AND (row)?id>\? AND (row)?id<\?`)
-				if strings.HasPrefix(indexOf(f), "execution_by") && db.Dialect == "sqlite" && !bounded.MatchString(plan) {
+				bounded := map[string]*regexp.Regexp{
+					"sqlite":   regexp.MustCompile(`=\? AND (row)?id>\? AND (row)?id<\?`),
+					"postgres": regexp.MustCompile(`Index Cond: \(\(.* = ANY .* AND \(id > .* AND \(id < `),
+				}
+				if strings.HasPrefix(indexOf(f), "execution_by") && !bounded[db.Dialect].MatchString(plan) {
 					t.Errorf("%s reads its index from end to end:\n%s", name, plan)
 				}
 			}
@@ -248,19 +253,47 @@ func indexOf(f store.Filter) string {
 // plans are those of the statements of a list, but for the one that finds the ids of a time.
 func plans(t *testing.T, db storetest.Database, s *store.Store, raw *sql.DB, f store.Filter) (all []string) {
 	t.Helper()
-	for _, statement := range s.ListStatements(f) {
+	for _, statement := range s.ListStatements(f, 0) {
 		if db.Dialect == "sqlite" {
 			all = append(all, strings.Join(steps(t, raw, statement.Text), "\n"))
 			continue
 		}
-		all = append(all, explain(t, s, statement))
+		all = append(all, explain(t, s, "EXPLAIN ", statement))
 	}
 	return all
 }
 
-func explain(t *testing.T, s *store.Store, statement store.Statement) string {
+// TestListsStopAtTheirEnds counts the pages that PostgreSQL reads for what is not there: of the values that the oldest have,
+// an index has some thirty.
+func TestListsStopAtTheirEnds(t *testing.T) {
+	t.Parallel()
+	const executions, most = 100_000, 10
+	db := storetest.Postgres(t)
+	s, raw := db.Open(t), db.Raw(t)
+	put(t, raw, storetest.PutAction(t, s, storetest.Action("demo.hello")).ID, manyListed(20))
+	multiply(t, db, raw, executions)
+	for _, f := range []store.Filter{
+		{Statuses: []attune.Status{"failed"}}, {Action: "rare.action"}, {Worker: "w2"}, {Pack: "rare"}, {Action: "rare.action", Worker: "w2"},
+	} {
+		f.Limit = 50
+		for _, statement := range s.ListStatements(f, executions/10) {
+			plan := explain(t, s, "EXPLAIN (ANALYZE, BUFFERS) ", statement)
+			total := 0
+			for _, n := range regexp.MustCompile(`\d+`).FindAllString(regexp.MustCompile(`Buffers: .*`).FindString(plan), -1) {
+				pages, _ := strconv.Atoi(n) // digits
+				total += pages
+			}
+			if total == 0 || total > most {
+				t.Errorf("%+v reads %d pages, want at most %d:\n%s", f, total, most, plan)
+			}
+		}
+	}
+}
+
+// explain returns a plan, as the command wants it.
+func explain(t *testing.T, s *store.Store, command string, statement store.Statement) string {
 	t.Helper()
-	rows, err := s.Reader().Query("EXPLAIN "+statement.Text, statement.Args...)
+	rows, err := s.Reader().Query(command+statement.Text, statement.Args...)
 	if err != nil {
 		t.Fatal(err)
 	}
