@@ -42,7 +42,7 @@ func (a *API) registerExecutions(operations huma.API) {
 	huma.Register(operations, needs(huma.Operation{
 		OperationID: "cancel-execution", Method: http.MethodPost, Path: "/api/v1/executions/{id}/cancel",
 		Tags: []string{executionTag}, Summary: "End an execution",
-		Description: "One that has not begun is cancelled at once; of one that runs, the worker ends every process. Asking again is harmless.",
+		Description: "One that has not begun is cancelled at once; of one that runs, the worker ends every process. Asking again until it has ended is harmless.",
 		Errors:      []int{http.StatusConflict},
 	}, ofExecution(attune.RoleOperator).forExecutions(itsKids())), inTime(a, a.cancelExecution))
 	huma.Register(operations, needs(huma.Operation{

@@ -62,6 +62,19 @@ type KeyQuery struct {
 	Action string `query:"action" doc:"a key that this action may have"`
 }
 
+// Resolve refuses an owner that is there and empty: it is not the system. It is exported for huma.
+func (KeyQuery) Resolve(request huma.Context) (faults []error) {
+	url := request.URL()
+	for _, name := range []string{"pack", "action"} {
+		if query := url.Query(); query.Has(name) && query.Get(name) == "" {
+			faults = append(faults, &huma.ErrorDetail{Location: "query." + name, Message: "is empty: leave it out for a key of the system"})
+		}
+	}
+	return faults
+}
+
+var _ huma.Resolver = KeyQuery{}
+
 // KeyPath names a key.
 type KeyPath struct {
 	KeyQuery

@@ -120,6 +120,8 @@ func TestWrongKeysAreRefusedWithoutRepeatingThem(t *testing.T) {
 		{"k-k", `{"value":"long-enough-secret"}`, `"location":"path.key"`},
 		{"k?pack=P", `{"value":"long-enough-secret"}`, `"location":"query.pack"`},
 		{"k?action=deploy", `{"value":"long-enough-secret"}`, `"location":"query.action"`},
+		{"k?pack=", `{"value":"long-enough-secret"}`, `"location":"query.pack"`},
+		{"k?pack=web&action=", `{"value":"long-enough-secret"}`, `"location":"query.action"`},
 		{"k?action=a.b&pack=a", `{"value":"long-enough-secret"}`, "not both"},
 		{"k", `{"value":""}`, "is empty"},
 		{"k", `{"value":"secret7"}`, "too short to be masked"},

@@ -185,8 +185,15 @@ func (a *app) printLog(
 	return errors.Join(err, log.Close())
 }
 
-// printBoth prints both logs: as they came after each other, if that is known, else at once.
+// printBoth prints both logs: as they came after each other, if that is known, else at once, line by line.
 func (a *app) printBoth(ctx context.Context, c *connection, id int64, options client.LogOptions) error {
+	if options.Follow {
+		e, err := c.Execution(ctx, id)
+		if err != nil {
+			return err
+		}
+		options.Follow = !e.Status.Final()
+	}
 	if !options.Follow {
 		order, err := c.OutputOrder(ctx, id, options.Attempt)
 		if err != nil {
@@ -199,9 +206,10 @@ func (a *app) printBoth(ctx context.Context, c *connection, id int64, options cl
 			return errors.Join(outErr, errErr, a.printInOrder(order.Turns, stdout, stderr))
 		}
 	}
+	stdout, stderr := inLines(a.Stdout, a.Stderr)
 	var both errgroup.Group
-	both.Go(func() error { return a.printLog(ctx, c, id, attune.Stderr, options, a.Stderr) })
-	return errors.Join(a.printLog(ctx, c, id, attune.Stdout, options, a.Stdout), both.Wait())
+	both.Go(func() error { return a.printLog(ctx, c, id, attune.Stderr, options, stderr) })
+	return errors.Join(a.printLog(ctx, c, id, attune.Stdout, options, stdout), both.Wait())
 }
 
 // printInOrder prints logs by turns, and closes them. One that is nil can't be had.

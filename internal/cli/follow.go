@@ -27,12 +27,13 @@ func (a *app) follow(ctx context.Context, c *connection, id int64, interrupts <-
 	over := make(chan struct{})
 	go a.obey(ctx, c, id, over, interrupts, leave)
 	go a.tellWaiting(ctx, c, id)
-	ended := &lastLine{w: a.Stdout}
+	stdout, stderr := inLines(a.Stdout, a.Stderr)
+	ended := &lastLine{w: stdout}
 	streams := new(errgroup.Group) // each stream goes on when the other one can't be written
 	if a.flags.output == "text" {
 		options := client.LogOptions{Follow: true, Broken: a.tellBroken(id)}
 		streams.Go(func() error { return copyLog(ctx, c.Client, id, attune.Stdout, options, ended) })
-		streams.Go(func() error { return copyLog(ctx, c.Client, id, attune.Stderr, options, a.Stderr) })
+		streams.Go(func() error { return copyLog(ctx, c.Client, id, attune.Stderr, options, stderr) })
 	}
 	execution, err := c.WaitExecution(ctx, id)
 	if errors.Is(context.Cause(ctx), errLeave) {

@@ -24,17 +24,23 @@ func (a *app) keyCommand() *cobra.Command {
 }
 
 // keyOwner is the flags that say whose a key is.
-type keyOwner struct{ pack, action string }
+type keyOwner struct {
+	pack, action string
+	given        func(flag string) bool
+}
 
 func (o *keyOwner) flags(cmd *cobra.Command) *cobra.Command {
 	cmd.Flags().StringVar(&o.pack, "pack", "", "a key of this pack's actions (default: of all actions)")
 	cmd.Flags().StringVar(&o.action, "action", "", "a key of this action alone")
+	o.given = cmd.Flags().Changed
 	return cmd
 }
 
 func (o *keyOwner) id(name string) (attune.KeyID, error) {
 	id := attune.KeyID{Owner: attune.OwnerSystem, Name: name}
 	switch {
+	case o.pack == "" && o.given("pack"), o.action == "" && o.given("action"): // as a script leaves it: not meant for all
+		return id, usage("--pack or --action is empty: leave both out for a key of the system, which all actions may have")
 	case o.pack != "" && o.action != "":
 		return id, usage("give --pack or --action, not both")
 	case o.pack != "":

@@ -37,8 +37,15 @@ func (a *app) tokenCreate() *cobra.Command {
 With --pack the token reaches nothing but these packs: their actions, executions and keys. Programs hand a token over in
 ATTUNE_TOKEN, or in a file that --token-file names.`,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			// What a script leaves empty must not become a token for everything, or for ever.
+			if cmd.Flags().Changed("pack") && !slices.ContainsFunc(request.Packs, func(p string) bool { return p != "" }) {
+				return usage("--pack is empty: name a pack, or leave it out for a token that reaches all")
+			}
+			if cmd.Flags().Changed("expires") && expires == "" {
+				return usage("--expires is empty: write 30d, 12h or 90m, or leave it out for a token that lasts")
+			}
 			if request.Role = attune.Role(role); !slices.Contains(attune.Roles(), request.Role) {
-				return usage("--role %s: write viewer, operator or admin", role)
+				return usage("--role %q: write viewer, operator or admin", role)
 			}
 			if request.Expires, err = lifetime(expires); err != nil {
 				return usage("--expires: %v", err)
@@ -71,6 +78,9 @@ func lifetime(text string) (time.Duration, error) {
 		return 0, nil
 	}
 	wrong := fmt.Errorf("%q is not a time: write 30d, 12h or 90m", text)
+	if _, err := strconv.ParseFloat(text, 64); err == nil {
+		return 0, wrong // of what?
+	}
 	var d time.Duration
 	if number, inDays := strings.CutSuffix(text, "d"); inDays {
 		days, err := strconv.ParseFloat(number, 64)

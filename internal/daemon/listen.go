@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"time"
@@ -18,7 +19,7 @@ import (
 // listen opens the configured address, with TLS if there is a certificate, and says what server.json says of it.
 func (p *Parts) listen(ctx context.Context) (net.Listener, Server, error) {
 	settings := p.cfg.Server
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", settings.Listen)
+	listener, err := (&net.ListenConfig{}).Listen(ctx, network(settings.Listen), settings.Listen)
 	if err != nil {
 		return nil, Server{}, attune.Errorf(attune.CodeUnavailable,
 			"can't listen: %v: set server.listen to a free address (port 0 takes any)", err)
@@ -42,6 +43,14 @@ func (p *Parts) listen(ctx context.Context) (net.Listener, Server, error) {
 			return c, nil
 		},
 	}), server, nil
+}
+
+// network is tcp4 for an address of IPv4: 0.0.0.0 would else mean all addresses of IPv6, too.
+func network(address string) string {
+	if at, err := netip.ParseAddrPort(address); err == nil && at.Addr().Is4() {
+		return "tcp4"
+	}
+	return "tcp"
 }
 
 // reachable is an address by which this host reaches a listener.

@@ -19,3 +19,14 @@ func TestCommandsGetAnAddressThatTheyCanReach(t *testing.T) {
 		}
 	}
 }
+
+func TestAnAddressOfIPv4IsOfIPv4Alone(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]string{
+		"0.0.0.0:0": "tcp4", "127.0.0.1:7080": "tcp4", "[::]:0": "tcp", "[::1]:0": "tcp", ":0": "tcp", "localhost:0": "tcp",
+	} {
+		if got := network(address); got != want {
+			t.Errorf("%s: %s, want %s", address, got, want)
+		}
+	}
+}

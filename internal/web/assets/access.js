@@ -21,8 +21,10 @@ export async function tokens(box, { signal }) {
     ]), "There are no tokens but that of the server's data directory."));
   };
   const create = act("Create", async () => {
-    const body = { name: name.value, role: role.value };
     const only = packs.value.split(/[\s,]+/).filter(Boolean);
+    packs.setCustomValidity(packs.value !== "" && only.length === 0 ? "Name packs, or leave it empty for all." : "");
+    if (![name, packs, days].every((field) => field.reportValidity())) return;
+    const body = { name: name.value, role: role.value };
     if (only.length) body.packs = only;
     if (days.value) body.expires_seconds = Number(days.value) * 86400;
     const t = await post("tokens", body);

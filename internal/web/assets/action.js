@@ -8,7 +8,7 @@ export async function show(box, { part: ref, query, signal, go }) {
   const from = query.get("from");
   const given = from ? (await get("executions/" + encodeURIComponent(from), signal)).parameters : undefined;
   const fields = makeForm(action.parameters, given);
-  const button = h("button", { class: "primary", id: "run" }, "Run");
+  const button = h("button", { class: "primary", id: "run", "data-needs": "operator" }, "Run");
   const form = h("form", { novalidate: true, class: "action", onsubmit: async (event) => {
     event.preventDefault();
     const parameters = fields.read();

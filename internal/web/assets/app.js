@@ -117,5 +117,6 @@ listen();
 get("caller").then((caller) => {
   const all = caller.role === "admin" && caller.packs.length === 0;
   for (const a of document.querySelectorAll("nav a[data-for=all]")) a.hidden = !all;
+  document.documentElement.dataset.role = caller.role; // what needs more is out of sight: data-needs
   document.getElementById("caller").textContent = caller.name;
 }, report);

@@ -43,11 +43,11 @@ function heading(e, load, go) {
   return h("div", { class: "heading" },
     h("h1", {}, link("/actions/" + encodeURIComponent(e.action), e.action), " ", h("span", { class: "hint" }, "#" + e.id), " ", status(e.status)),
     h("div", { class: "buttons" },
-      final(e) ? null : act(e.status === "canceling" ? "Cancel again" : "Cancel", async () => { await post(`executions/${e.id}/cancel`); await load(); }, { id: "cancel" }),
-      act("Rerun", async () => go("/executions/" + (await post(`executions/${e.id}/rerun`)).id), { id: "rerun" }),
+      final(e) ? null : act(e.status === "canceling" ? "Cancel again" : "Cancel", async () => { await post(`executions/${e.id}/cancel`); await load(); }, { id: "cancel", "data-needs": "operator" }),
+      act("Rerun", async () => go("/executions/" + (await post(`executions/${e.id}/rerun`)).id), { id: "rerun", "data-needs": "operator" }),
       h("a", { class: "button", href: "/executions?parent=" + e.id }, "What it has started"),
       e.action.startsWith("adhoc.") ? null :
-        h("a", { class: "button", id: "change", href: `/actions/${encodeURIComponent(e.action)}?from=${e.id}` }, "Rerun with changes")));
+        h("a", { class: "button", id: "change", "data-needs": "operator", href: `/actions/${encodeURIComponent(e.action)}?from=${e.id}` }, "Rerun with changes")));
 }
 
 // chooser offers the attempts that have begun.

@@ -12,7 +12,7 @@ export async function packs(box, { signal }) {
         if (!confirm(`Delete the pack ${p.ref}?`)) return;
         await remove("packs/" + encodeURIComponent(p.ref));
         await load();
-      }, { class: "danger" }),
+      }, { class: "danger", "data-needs": "admin" }),
     ]), "There are no packs."));
   };
   const upload = act("Upload", async () => {
@@ -21,7 +21,7 @@ export async function packs(box, { signal }) {
     file.value = "";
     await load();
   }, { id: "upload", class: "primary" });
-  box.append(h("h1", {}, "Packs"), h("div", { class: "filters" }, h("label", {}, "Archive (.tar.gz)", file), upload), list);
+  box.append(h("h1", {}, "Packs"), h("div", { class: "filters", "data-needs": "admin" }, h("label", {}, "Archive (.tar.gz)", file), upload), list);
   await load();
 }
 
@@ -29,7 +29,7 @@ export async function workers(box, { signal }) {
   const list = h("div");
   const load = async () => {
     const { items } = await get("workers", signal);
-    const steer = (w, verb) => act(verb, async () => { await post(`workers/${encodeURIComponent(w.name)}/${verb}`); await load(); }, { "data-verb": verb });
+    const steer = (w, verb) => act(verb, async () => { await post(`workers/${encodeURIComponent(w.name)}/${verb}`); await load(); }, { "data-verb": verb, "data-needs": "admin" });
     const verbs = { active: ["cordon", "drain"], cordoned: ["uncordon", "drain"], inactive: ["cordon"], lost: ["cordon"], draining: [] };
     update(list, table(["Worker", "Status", "Slots", "Heartbeat", "Runtimes", "Short of", ""], items.map((w) => [
       link("/executions?worker=" + encodeURIComponent(w.name), w.name), status(w.status),
