@@ -34,25 +34,23 @@ def run():
 `,
 }
 
-// upForActions is up for actions that call Attune.
-func (h *host) upForActions(as shape) *system {
-	if as == embedded {
-		return h.up()
-	}
-	file := filepath.Join(h.root, "master.keys")
-	h.attune(0, "key", "generate", file)
-	h.env = append(h.env, "ATTUNE__SECURITY__ENCRYPTION_KEY_FILE="+file)
-	s := &system{server: h.spawn("server")}
-	h.env = append(h.env, "ATTUNE__SERVER__URL="+s.server.log.url()) // which its worker has to be told
-	s.worker, s.Client = h.spawn("worker", "--data-dir", h.workerDir("w"), "--name", "w"), h.client(s.server)
-	return s
-}
-
 func TestActionsCallAttune(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, as shape) {
 		h := newHost(t, as)
-		s := h.upForActions(as)
+		if as == production {
+			file := filepath.Join(h.root, "master.keys")
+			h.attune(0, "key", "generate", file)
+			h.env = append(h.env, "ATTUNE__SECURITY__ENCRYPTION_KEY_FILE="+file)
+		}
+		s := &system{}
+		if as == embedded {
+			s = h.up()
+		} else { // its worker has to be told where the server is
+			s.server = h.spawn("server")
+			h.env = append(h.env, "ATTUNE__SERVER__URL="+s.server.log.url())
+			s.worker, s.Client = h.spawn("worker", "--data-dir", h.workerDir("w"), "--name", "w"), h.client(s.server)
+		}
 		h.attune(0, "pack", "install", writePack(t, callingPack))
 		id := attune.KeyID{Owner: attune.OwnerSystem, Name: "api_key"}
 		if _, err := s.SetKey(t.Context(), id, []byte("hunter2-hunter2"), false); err != nil {

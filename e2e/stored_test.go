@@ -76,32 +76,6 @@ func TestArtifactsOfAnotherHostAreRead(t *testing.T) {
 	h.attune(3, "execution", "artifacts", number, "stdout.log")
 }
 
-// TestActionAddsToTheStore has an action add a file through a server that sees nothing of its worker's directory: it is
-// read through there, and no worker is needed for it.
-func TestActionAddsToTheStore(t *testing.T) {
-	t.Parallel()
-	h := stored(t)
-	s := h.upForActions(production)
-	h.attune(0, "pack", "install", writePack(t, callingPack))
-	e, err := s.Submit(t.Context(), client.Submission{Action: "calling.all"})
-	if err == nil {
-		e, err = s.WaitExecution(t.Context(), e.ID)
-	}
-	if err != nil || e.Status != attune.StatusCompleted {
-		t.Fatalf("%s %+v %v", e.Status, e.Error, err)
-	}
-	s.worker.kill() // nothing of it comes from there
-	number := strconv.FormatInt(e.ID, 10)
-	if got := h.attune(0, "execution", "artifacts", number, "files/added"); got != "key none" {
-		t.Errorf("%q", got)
-	}
-	if entries, err := os.ReadDir(filepath.Join(h.dir, "artifacts")); err == nil {
-		t.Errorf("the server has files of its own: %v", entries)
-	}
-	h.attune(0, "execution", "delete", number)
-	h.attune(3, "execution", "artifacts", number, "files/added")
-}
-
 // TestKilledWorkerUploadsAtItsNextStart kills a worker whose store is away, and starts it again when the store is there.
 func TestKilledWorkerUploadsAtItsNextStart(t *testing.T) {
 	t.Parallel()

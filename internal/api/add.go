@@ -25,9 +25,8 @@ func (a *API) registerAdd(operations huma.API) {
 		OperationID: "add-artifact", Method: http.MethodPut, Path: artifactRoute, Tags: []string{executionTag},
 		Summary: "Add a file to an execution that runs",
 		Description: "The body is the file, of at most 100 MiB. Its name is below files/; one of that name is replaced. Of an execution " +
-			"that was given secrets it is kept back until the attempt has ended, and masked. Where the server does not have the " +
-			"worker's directory it goes to the artifact store; without one, and beside secrets, it is refused there: the action can " +
-			"write to $ATTUNE_ARTIFACTS_DIR.",
+			"that was given secrets it is kept back until the attempt has ended, and masked. It is refused where the server " +
+			"does not have the worker's directory: the action can write to $ATTUNE_ARTIFACTS_DIR, then.",
 		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
 			"application/octet-stream": {Schema: &huma.Schema{Type: "string", Format: "binary"}},
 		}},
@@ -68,7 +67,7 @@ func (a *API) addArtifact(ctx context.Context, in *addArtifactInput) (*addedArti
 	return &addedArtifact{Body: added}, nil
 }
 
-// storeAdded puts the file where the attempt's files are, if that is here, else into the artifact store.
+// storeAdded puts the file where the attempt's files are, if that is here.
 func (a *API) storeAdded(ctx context.Context, row store.ExecutionRow, in *addArtifactInput) (added attune.Artifact, err error) {
 	if err := artifact.CheckFileName(in.Name); err != nil {
 		return added, invalidField("path.name", err.Error())
@@ -76,28 +75,21 @@ func (a *API) storeAdded(ctx context.Context, row store.ExecutionRow, in *addArt
 	if !row.Status.Live() {
 		return added, notAdding(row)
 	}
+	files, err := a.attempt(row.Worker, row.ID, row.Attempt)
+	if attune.ErrorCode(err) == attune.CodeNotFound {
+		return added, attune.Errorf(attune.CodeConflict, "the files of execution %d lie on worker %s, where the server can't add any: "+
+			"have the action write to $ATTUNE_ARTIFACTS_DIR, or give the server and its workers one shared artifacts.dir", row.ID, *row.Worker)
+	}
+	if err != nil {
+		return added, err
+	}
 	action, err := a.cfg.Executions.ActionOf(ctx, row)
 	if err != nil {
 		return added, err
 	}
 	held := execution.GivenSecrets(row, action)
-	files, err := a.attempt(row.Worker, row.ID, row.Attempt)
-	if attune.ErrorCode(err) == attune.CodeNotFound {
-		return a.addElsewhere(ctx, row, in, held)
-	}
-	if err != nil {
-		return added, err
-	}
 	return files.Add(in.Name, in.body, maxArtifactBytes, held, func(added attune.Artifact, place func() error) error {
-		return a.noteAdded(ctx, row, func(q *store.Queries) (err error) {
-			if !held { // its name may have to be masked: who takes it lists it
-				err = q.PutArtifacts(ctx, store.Left{ExecutionID: row.ID, Worker: *row.Worker, Artifacts: []attune.Artifact{added}})
-			}
-			if err != nil {
-				return err
-			}
-			return place()
-		})
+		return a.noteAdded(ctx, row, added, held, place)
 	})
 }
 
@@ -105,30 +97,31 @@ func notAdding(row store.ExecutionRow) error {
 	return attune.Errorf(attune.CodeConflict, "execution %d is %s: artifacts are added while its action runs", row.ID, row.Status)
 }
 
-// noteAdded notes a file if the attempt has not ended meanwhile, because who lists what the attempt left may have come by
-// before, or not see it at all. Nobody can end it while its row is locked, so what is refused was never there for anybody to
-// list.
-func (a *API) noteAdded(ctx context.Context, row store.ExecutionRow, note func(*store.Queries) error) error {
+// noteAdded places the file if the attempt has not ended meanwhile, and notes it, because who lists what the attempt left may
+// have come by before. Nobody can end it while its row is locked, so what is refused was never there for anybody to list.
+// What is held is not noted: its name may have to be masked, and who takes it lists it.
+func (a *API) noteAdded(ctx context.Context, row store.ExecutionRow, added attune.Artifact, held bool, place func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, a.cfg.AnswerTime)
 	defer cancel()
 	return a.audited(ctx, "artifact added", func(q *store.Queries) (subject string, err error) {
-		if err := stillAdding(ctx, q, row); err != nil {
+		now, err := q.LockExecution(ctx, row.ID)
+		if err != nil {
 			return "", err
+		}
+		if !now.Status.Live() || now.Fence() != row.Fence() {
+			return "", notAdding(now)
 		}
 		if who(ctx).execution == nil { // that it adds to itself needs no note
 			subject = executionSubject(row)
 		}
-		return subject, note(q)
+		if !held {
+			err = q.PutArtifacts(ctx, store.Left{ExecutionID: row.ID, Worker: *row.Worker, Artifacts: []attune.Artifact{added}})
+		}
+		if err != nil {
+			return "", err
+		}
+		return subject, place()
 	})
-}
-
-// stillAdding locks an execution's row, and returns an error if the attempt is over.
-func stillAdding(ctx context.Context, q *store.Queries, row store.ExecutionRow) error {
-	now, err := q.LockExecution(ctx, row.ID)
-	if err == nil && (!now.Status.Live() || now.Fence() != row.Fence()) {
-		err = notAdding(now)
-	}
-	return err
 }
 
 // addingFault says what a client can do about a file that could not be stored.

@@ -61,9 +61,15 @@ func (a *API) storedBy(ctx context.Context, id int64) (map[string]bool, error) {
 	if err != nil {
 		return nil, err
 	}
-	workers, err := a.cfg.Store.Read().StoringWorkers(ctx, id)
+	left, err := a.cfg.Store.Read().Artifacts(ctx, id)
 	if err != nil {
 		return nil, err
+	}
+	workers := map[string]bool{}
+	for _, each := range left {
+		if each.Location != store.LocationWorker {
+			workers[each.Worker] = workers[each.Worker] || each.Location == store.LocationPending
+		}
 	}
 	if len(workers) > 0 && a.cfg.Objects == nil { // nobody would ever find them again
 		return nil, attune.Errorf(attune.CodeConflict, "what execution %d has left is in an artifact store, and this server has none: "+

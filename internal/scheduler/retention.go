@@ -61,7 +61,7 @@ func (s *Scheduler) expire(ctx context.Context, stored bool) (removed int64, err
 	}
 	var keys []string
 	for _, a := range expired {
-		if a.HasObject() {
+		if a.Location == store.LocationStored && a.Bytes > 0 {
 			keys = append(keys, artifact.Key(a.Worker, a.ExecutionID, a.Attempt, a.Name))
 		}
 	}

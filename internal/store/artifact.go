@@ -34,13 +34,10 @@ func (l Left) order(of attune.Artifact) (*string, error) {
 // Location is where an artifact's content is.
 type Location string
 
-// The locations. What a worker lists begins at one of the first two, by whether it has an artifact store. What is added where
-// nobody sees the worker's directory begins as adding, and is no artifact until it is stored: the row is there so that its object
-// is found again if that never happens.
+// The locations. An artifact begins at one of the first two, by whether its worker has an artifact store.
 const (
 	LocationWorker  Location = "worker"  // in the directory of its worker, and nowhere else
 	LocationPending Location = "pending" // there, until the worker has put it into the artifact store
-	LocationAdding  Location = "adding"  // nowhere, or in the artifact store for nobody
 	LocationStored  Location = "stored"  // in the artifact store; what is empty needs no object there
 )
 
@@ -51,12 +48,6 @@ const artifactRows = 128
 // repeated.
 func (q *Queries) PutArtifacts(ctx context.Context, left ...Left) error {
 	return q.putArtifacts(ctx, "{now}", "TRUE", left)
-}
-
-// BeginArtifacts stores rows of what is to be added, but none in place of another.
-func (q *Queries) BeginArtifacts(ctx context.Context, left Left) error {
-	left.Location = LocationAdding
-	return q.putArtifacts(ctx, "{now}", "FALSE", []Left{left})
 }
 
 // PutFound stores the rows of what was found of attempts that have ended some time ago, as if it had been stored then.
@@ -105,11 +96,6 @@ type StoredArtifact struct {
 	Location    Location
 }
 
-// HasObject tells whether there is, or may be, something of it in the artifact store.
-func (a StoredArtifact) HasObject() bool {
-	return a.Location == LocationAdding || a.Location == LocationStored && a.Bytes > 0
-}
-
 const artifactColumns = `id, execution_id, attempt, name, type, bytes, worker_name, location, created_at`
 
 func scanArtifact(row scanner) (a StoredArtifact, err error) {
@@ -122,14 +108,14 @@ func scanArtifact(row scanner) (a StoredArtifact, err error) {
 // Artifacts returns what an execution left, by attempt and name.
 func (q *Queries) Artifacts(ctx context.Context, executionID int64) ([]StoredArtifact, error) {
 	artifacts, err := collect(ctx, q, scanArtifact, `SELECT `+artifactColumns+` FROM artifact
-		WHERE execution_id = $1 AND location <> 'adding' ORDER BY attempt, name`, executionID)
+		WHERE execution_id = $1 ORDER BY attempt, name`, executionID)
 	return artifacts, wrap(err, "list the artifacts of execution %d", executionID)
 }
 
 // Artifact returns what an attempt left under a name; false if it has left nothing, or has not ended.
 func (q *Queries) Artifact(ctx context.Context, executionID int64, attempt int, name string) (StoredArtifact, bool, error) {
 	a, err := scanArtifact(q.row(ctx, `SELECT `+artifactColumns+` FROM artifact
-		WHERE execution_id = $1 AND attempt = $2 AND name = $3 AND location <> 'adding'`, executionID, attempt, name))
+		WHERE execution_id = $1 AND attempt = $2 AND name = $3`, executionID, attempt, name))
 	if errors.Is(err, sql.ErrNoRows) {
 		return a, false, nil
 	}
@@ -148,21 +134,6 @@ func (q *Queries) OutputOrder(ctx context.Context, executionID int64, attempt in
 		err = json.Unmarshal([]byte(text.String), &order)
 	}
 	return order, wrap(err, "read the order of what execution %d wrote", executionID)
-}
-
-// StoringWorkers returns the workers of which the artifact store has, or may have, something of an execution, and for each
-// whether it is still uploading.
-func (q *Queries) StoringWorkers(ctx context.Context, executionID int64) (map[string]bool, error) {
-	workers := map[string]bool{}
-	err := each(ctx, q, func(row scanner) error {
-		var name string
-		var pending bool
-		err := row.Scan(&name, &pending)
-		workers[name] = pending
-		return err
-	}, `SELECT worker_name, max(CASE WHEN location = 'pending' THEN 1 ELSE 0 END) FROM artifact
-		WHERE execution_id = $1 AND location <> 'worker' GROUP BY worker_name`, executionID)
-	return workers, wrap(err, "list what is stored of execution %d", executionID)
 }
 
 // PendingArtifacts returns at most limit artifacts that a worker has still to put into the artifact store, the oldest
@@ -191,11 +162,11 @@ func (q *Queries) MarkLocated(ctx context.Context, at Location, ids []int64) (ma
 	return there, nil
 }
 
-// ExpiredArtifacts returns at most limit artifacts of final executions that are older than age, and what was never added as
-// one. Those in an artifact store are left out unless stored is set: who has no store can't remove them there.
+// ExpiredArtifacts returns at most limit artifacts of final executions that are older than age. Those in an artifact
+// store are left out unless stored is set: who has no store can't remove them there.
 func (q *Queries) ExpiredArtifacts(ctx context.Context, age time.Duration, stored bool, limit int) ([]StoredArtifact, error) {
 	expired, err := collect(ctx, q, scanArtifact, `
-		SELECT `+artifactColumns+` FROM artifact a WHERE a.created_at < {now} - $1 AND (a.location NOT IN ('adding', 'stored') OR $2)
+		SELECT `+artifactColumns+` FROM artifact a WHERE a.created_at < {now} - $1 AND (a.location <> 'stored' OR $2)
 			AND EXISTS (SELECT 1 FROM execution e WHERE e.id = a.execution_id
 				AND e.status IN ('completed', 'failed', 'timeout', 'cancelled', 'abandoned'))
 		ORDER BY a.created_at LIMIT $3`, age.Microseconds(), stored, limit)

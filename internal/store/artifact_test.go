@@ -2,7 +2,6 @@ package store_test
 
 import (
 	"context"
-	"errors"
 	"testing"
 	"time"
 
@@ -122,53 +121,6 @@ func TestArtifactStoredMeanwhileKeepsItsRow(t *testing.T) {
 		})
 		if left, err := s.Read().Artifacts(ctx, id); err != nil || len(left) != 1 || left[0].Name != "late" {
 			t.Errorf("%v %v", namesOf(left), err)
-		}
-	})
-}
-
-// What is being added is no artifact, but the artifact store may have something of it.
-func TestWhatIsBeingAddedIsFoundAgain(t *testing.T) {
-	t.Parallel()
-	storetest.Each(t, func(t *testing.T, db storetest.Database) {
-		s, ctx := db.Open(t), context.Background()
-		id := insert(t, s, storetest.PutAction(t, s, storetest.Action("demo.hello")))
-		begin := func(worker, name string) {
-			storetest.Write(t, s, func(ctx context.Context, q *store.Queries) error {
-				return q.BeginArtifacts(ctx, store.Left{ExecutionID: id, Worker: worker, Artifacts: []attune.Artifact{
-					{Name: name, Type: attune.ArtifactFile, Attempt: 1},
-				}})
-			})
-		}
-		leave(t, s, id, "w", store.LocationStored, "replaced")
-		leave(t, s, id, "v", store.LocationPending, "pending")
-		leave(t, s, id, "u", store.LocationWorker, "worker")
-		begin("w", "replaced")
-		begin("x", "added")
-		listed, err := s.Read().Artifacts(ctx, id)
-		if diff := cmp.Diff([]string{"pending", "replaced", "worker"}, namesOf(listed)); err != nil || diff != "" {
-			t.Error(err, diff)
-		}
-		for name, want := range map[string]bool{"added": false, "replaced": true} {
-			if row, found, err := s.Read().Artifact(ctx, id, 1, name); found != want || err != nil || want && row.Location != store.LocationStored {
-				t.Errorf("%s: %+v %v %v", name, row, found, err)
-			}
-		}
-		storing, err := s.Read().StoringWorkers(ctx, id)
-		if diff := cmp.Diff(map[string]bool{"v": true, "w": false, "x": false}, storing); err != nil || diff != "" {
-			t.Error(err, diff)
-		}
-		storetest.Write(t, s, func(ctx context.Context, q *store.Queries) error {
-			_, err := q.MarkEnded(ctx, id, attune.StatusRequested, attune.StatusCancelled, "t", attune.Failure{Kind: attune.FailureCancelled})
-			return errors.Join(err, q.AgeArtifacts(ctx, id, 7200))
-		})
-		for stored, want := range map[bool]int{true: 4, false: 2} {
-			if rows, err := s.Read().ExpiredArtifacts(ctx, time.Hour, stored, 10); err != nil || len(rows) != want {
-				t.Errorf("expired with a store %v: %v %v", stored, namesOf(rows), err)
-			}
-		}
-		leave(t, s, id, "x", store.LocationStored, "added")
-		if row, found, err := s.Read().Artifact(ctx, id, 1, "added"); !found || err != nil || !row.HasObject() {
-			t.Errorf("%+v %v %v", row, found, err)
 		}
 	})
 }
