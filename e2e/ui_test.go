@@ -232,7 +232,23 @@ func TestPagesInABrowser(t *testing.T) {
 	b.managesTokens(s.Client)
 	b.readsTheAuditLog()
 	b.drains(s)
+	b.offersWhatARoleMay(s.Client)
 	b.clean()
+}
+
+// offersWhatARoleMay looks at pages as a viewer.
+func (b *browser) offersWhatARoleMay(c *client.Client) {
+	b.t.Helper()
+	made, err := c.CreateToken(b.t.Context(), client.TokenRequest{Role: attune.RoleViewer, Name: "who looks"})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.open("/packs")
+	b.until(`document.querySelector("#upload").offsetParent !== null`)
+	b.logIn("/login?next=/packs", made.Secret)
+	b.until(`document.querySelector("#upload")?.offsetParent === null`)
+	b.open("/actions/core.noop")
+	b.until(`document.querySelector("#run")?.offsetParent === null`)
 }
 
 // runsFromItsForm starts an action with a wrong value, then a right one, and again with another.

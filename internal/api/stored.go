@@ -39,7 +39,7 @@ func (a *API) openStored(ctx context.Context, id int64, attempt int, name string
 	}
 	object, err := a.openObject(ctx, artifact.Key(row.Worker, id, attempt, name), offset)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist) && !errors.Is(err, objects.ErrAway): // a directory that is not mounted is both
 		return nil, 0, &elsewhere{where: attune.Errorf(attune.CodeNotFound,
 			"%s of execution %d is no longer in the artifact store: somebody has removed it there", name, id)}
 	case err != nil:

@@ -258,6 +258,7 @@ func TestDirectoryThatIsAwayKeepsTheExecution(t *testing.T) {
 	if err := os.Rename(dir, dir+".away"); err != nil {
 		t.Fatal(err)
 	}
+	d.wantProblem("GET", fmt.Sprintf("/api/v1/executions/%d/artifacts/files/a", id), "", 503, "the artifact store is away")
 	if err := d.Delete(t.Context(), id); attune.ErrorCode(err) != attune.CodeUnavailable {
 		t.Errorf("%v", err)
 	}

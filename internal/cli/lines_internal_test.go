@@ -45,7 +45,7 @@ func TestStreamsInOnePlaceKeepTheirLinesWhole(t *testing.T) {
 		write(t, stdout, "copying a fi")
 		go write(t, stderr, "warning\n")
 		synctest.Wait()
-		time.Sleep(linePatience / 2)
+		time.Sleep(linePatience / 2) //nolint:forbidigo // of synctest's clock
 		write(t, stdout, "le\nnext ")
 		synctest.Wait()
 		if got := read(); got != "copying a file\nnext " {
@@ -70,7 +70,7 @@ func TestALineWithoutAnEndHoldsNobodyBackForLong(t *testing.T) {
 		if waited := time.Since(begun); waited != linePatience {
 			t.Errorf("waited %v", waited)
 		}
-		time.Sleep(time.Hour)
+		time.Sleep(time.Hour) //nolint:forbidigo // of synctest's clock
 		write(t, stdout, "\n")
 		if got := read(); got != "continue? why?\n" || time.Since(begun) != time.Hour+linePatience {
 			t.Errorf("%q after %v", got, time.Since(begun))

@@ -217,6 +217,9 @@ func TestListsReadByIndex(t *testing.T) {
 			f.Limit = 50
 			indexed := regexp.MustCompile(indexOf(f))
 			for _, plan := range plans(t, db, s, raw, f) {
+				if name == "no such status" && strings.Contains(plan, "execution_sent") {
+					continue // of what is on its way or being cancelled alone, and so a small one
+				}
 				if !indexed.MatchString(plan) || regexp.MustCompile(`SCAN execution$|Seq Scan|(?m)^SCAN execution$`).MatchString(plan) ||
 					len(f.Statuses) < 2 && regexp.MustCompile(`TEMP B-TREE|Sort`).MatchString(plan) {
 					t.Errorf("%s, which should read by %s:\n%s", name, indexed, plan)
@@ -263,31 +266,74 @@ func plans(t *testing.T, db storetest.Database, s *store.Store, raw *sql.DB, f s
 	return all
 }
 
-// TestListsStopAtTheirEnds counts the pages that PostgreSQL reads for what is not there: of the values that the oldest have,
-// an index has some thirty.
+// TestListsStopAtTheirEnds counts the pages that PostgreSQL reads: for the newest of a value that most have, with a row on
+// each at the worst, and for what is not there, of values that the oldest have, of which an index has some thirty. It does so
+// for a statement that is planned with its values, and for one that is planned for any, as it is when it comes often.
 func TestListsStopAtTheirEnds(t *testing.T) {
 	t.Parallel()
-	const executions, most = 100_000, 10
+	const executions = 100_000
 	db := storetest.Postgres(t)
 	s, raw := db.Open(t), db.Raw(t)
 	put(t, raw, storetest.PutAction(t, s, storetest.Action("demo.hello")).ID, manyListed(20))
 	multiply(t, db, raw, executions)
-	for _, f := range []store.Filter{
-		{Statuses: []attune.Status{"failed"}}, {Action: "rare.action"}, {Worker: "w2"}, {Pack: "rare"}, {Action: "rare.action", Worker: "w2"},
+	for _, test := range []struct {
+		above   int64
+		most    int
+		filters []store.Filter
+	}{
+		{0, 100, []store.Filter{{}, {Statuses: []attune.Status{"completed"}}, {Action: "demo.hello"}, {Worker: "w1"}, {Pack: "demo"}}},
+		{executions / 10, 10, []store.Filter{
+			{Statuses: []attune.Status{"failed"}}, {Action: "rare.action"}, {Worker: "w2"}, {Pack: "rare"}, {Action: "rare.action", Worker: "w2"},
+		}},
 	} {
-		f.Limit = 50
-		for _, statement := range s.ListStatements(f, executions/10) {
-			plan := explain(t, s, "EXPLAIN (ANALYZE, BUFFERS) ", statement)
-			total := 0
-			for _, n := range regexp.MustCompile(`\d+`).FindAllString(regexp.MustCompile(`Buffers: .*`).FindString(plan), -1) {
-				pages, _ := strconv.Atoi(n) // digits
-				total += pages
-			}
-			if total == 0 || total > most {
-				t.Errorf("%+v reads %d pages, want at most %d:\n%s", f, total, most, plan)
+		for _, f := range test.filters {
+			f.Limit = 50
+			for _, statement := range s.ListStatements(f, test.above) {
+				for _, plan := range []string{explain(t, s, "EXPLAIN (ANALYZE, BUFFERS) ", statement), explainForAny(t, s, statement)} {
+					if n := pagesOf(plan); n == 0 || n > test.most {
+						t.Errorf("%+v reads %d pages, want at most %d:\n%s", f, n, test.most, plan)
+					}
+				}
 			}
 		}
 	}
+}
+
+// pagesOf is how many pages a plan has read.
+func pagesOf(plan string) (total int) {
+	for _, digits := range regexp.MustCompile(`\d+`).FindAllString(regexp.MustCompile(`Buffers: .*`).FindString(plan), -1) {
+		n, _ := strconv.Atoi(digits) // they are
+		total += n
+	}
+	return total
+}
+
+// explainForAny runs a statement by a plan that is not for its values alone.
+func explainForAny(t *testing.T, s *store.Store, statement store.Statement) string {
+	t.Helper()
+	tx, err := s.Reader().Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback() }() // it has read
+	var values []string
+	for _, arg := range statement.Args {
+		values = append(values, fmt.Sprintf("'%v'", arg))
+	}
+	for _, text := range []string{"SET LOCAL plan_cache_mode = force_generic_plan", "PREPARE list AS " + statement.Text} {
+		if _, err := tx.Exec(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rows, err := tx.Query("EXPLAIN (ANALYZE, BUFFERS) EXECUTE list (" + strings.Join(values, ", ") + ")")
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan := planOf(t, rows)
+	if _, err := tx.Exec("DEALLOCATE list"); err != nil {
+		t.Fatal(err)
+	}
+	return plan
 }
 
 // explain returns a plan, as the command wants it.
@@ -297,6 +343,11 @@ func explain(t *testing.T, s *store.Store, command string, statement store.State
 	if err != nil {
 		t.Fatal(err)
 	}
+	return planOf(t, rows)
+}
+
+func planOf(t *testing.T, rows *sql.Rows) string {
+	t.Helper()
 	defer func() { _ = rows.Close() }() // rows.Err below tells what matters
 	var plan []string
 	for rows.Next() {

@@ -56,10 +56,11 @@ var sessionSettings = map[string]string{
 
 	// Every statement has an index that serves it. A table that was small when a statement was planned would be read
 	// from end to end until it is planned again, however large it has become meanwhile.
-	"enable_seqscan":   "off",
-	"enable_hashjoin":  "off",
-	"enable_mergejoin": "off",
-	"enable_material":  "off",
+	"enable_seqscan":    "off",
+	"enable_hashjoin":   "off",
+	"enable_mergejoin":  "off",
+	"enable_material":   "off",
+	"enable_bitmapscan": "off", // it loses the order of the index, and reads all that it finds
 
 	// The price of what is switched off makes a plan look dear that cannot do without it, and the server would compile
 	// it anew each time, which takes longer than any of these statements.
