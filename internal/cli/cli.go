@@ -109,11 +109,40 @@ func (a *app) globalFlags(root *cobra.Command) {
 	hide("data-dir")
 	hide("server")
 	hide("profile")
-	root.PersistentPreRunE = func(*cobra.Command, []string) error {
-		if !slices.Contains([]string{"text", "json", "yaml"}, a.flags.output) {
+	outputs := []string{"text", "json", "yaml"}
+	completes(root, "output", outputs...)
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if !slices.Contains(outputs, a.flags.output) {
 			return usage("-o %s: write text, json or yaml", a.flags.output)
 		}
-		return nil
+		return a.oneTarget(cmd.Flags().Changed)
+	}
+}
+
+// oneTarget refuses flags that name two servers. One that is given wins against what the environment names.
+func (a *app) oneTarget(given func(flag string) bool) error {
+	switch {
+	case given("profile") && given("server"):
+		return usage("--profile and --server name two servers: give one of them")
+	case given("profile") && given("data-dir"):
+		return usage("--profile and --data-dir name two servers: give one of them")
+	case given("profile"):
+		a.flags.server = ""
+	case given("server"):
+		a.flags.profile = ""
+	}
+	return nil
+}
+
+// completes has a shell complete a flag with its values, instead of the names of files.
+func completes(cmd *cobra.Command, flag string, values ...string) {
+	completesFrom(cmd, flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// completesFrom has a shell complete a flag with what is found.
+func completesFrom(cmd *cobra.Command, flag string, find cobra.CompletionFunc) {
+	if err := cmd.RegisterFlagCompletionFunc(flag, find); err != nil {
+		panic(err) // there is no such flag
 	}
 }
 

@@ -25,7 +25,7 @@ type connection struct {
 // else none, and the calls go to the handler in this process. With work, this process then is scheduler and worker, too.
 func (a *app) connect(ctx context.Context, work bool) (*connection, error) {
 	if a.flags.server != "" {
-		if err := checkServer(a.flags.server); err != nil {
+		if err := checkServer("--server (or ATTUNE_SERVER)", a.flags.server); err != nil {
 			return nil, err
 		}
 		token, err := a.token()

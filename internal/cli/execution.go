@@ -169,6 +169,7 @@ func (a *app) executionLogs() *cobra.Command {
 		return usage("--stream %s: write stdout or stderr", stream)
 	})
 	cmd.Flags().StringVar(&stream, "stream", "", "stdout or stderr alone, on stdout (default: both, each on its own)")
+	completes(cmd, "stream", string(attune.Stdout), string(attune.Stderr))
 	cmd.Flags().BoolVarP(&options.Follow, "follow", "f", false, "go on until the execution ends")
 	cmd.Flags().IntVar(&options.Attempt, "attempt", 0, "of this attempt (default: the latest)")
 	return cmd

@@ -58,6 +58,9 @@ changes; elsewhere, each change is a line, or with -o json an object.`,
 	set.IntVar(&l.Limit, "limit", 50, fmt.Sprintf("at most so many, up to %d", maxListed))
 	set.BoolVarP(&watch, "watch", "w", false, "go on to print those that change")
 	set.StringVar(&l.Cursor, "cursor", "", "go on where a list ended (next_cursor of -o json)")
+	completes(cmd, "status", strings.Fields(statusNames())...)
+	completesFrom(cmd, "action", a.completeAction)
+	completesFrom(cmd, "worker", a.completeWorker)
 	return cmd
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -132,8 +133,11 @@ standard input. From then on, commands that name no other server or data directo
 
 Profiles are in ~/.config/attune/profiles.yaml, with their tokens: only its owner can read the file.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := checkServer(args[0]); err != nil {
+			if err := checkServer("the URL", args[0]); err != nil {
 				return err
+			}
+			if u, err := url.Parse(args[0]); err != nil || u.User != nil { // profiles are shown
+				return usage("the URL: leave out the user and the password, a token is what lets in: write %s", nearestAddress(args[0]))
 			}
 			name := a.flags.profile
 			if name == "" {

@@ -8,15 +8,15 @@ import (
 // maxTokenBytes bounds what --token-file reads.
 const maxTokenBytes = 64 << 10
 
-// checkServer refuses what can't be the address of a server, and says how it is written. An address may hold a
-// password: it is not repeated.
-func checkServer(address string) error {
+// checkServer refuses what can't be the address of a server, which came from there, and says how it is written. An address may
+// hold a password: it is not repeated.
+func checkServer(from, address string) error {
 	u, err := url.Parse(address)
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
-		return usage("--server (or ATTUNE_SERVER): not the address of a server: write %s", nearestAddress(address))
+		return usage("%s: not the address of a server: write %s", from, nearestAddress(address))
 	case u.RawQuery != "" || u.Fragment != "":
-		return usage("--server (or ATTUNE_SERVER): leave out what follows ? or #: write %s", nearestAddress(address))
+		return usage("%s: leave out what follows ? or #: write %s", from, nearestAddress(address))
 	}
 	return nil
 }

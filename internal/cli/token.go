@@ -66,6 +66,7 @@ ATTUNE_TOKEN, or in a file that --token-file names.`,
 		},
 	}
 	cmd.Flags().StringVar(&role, "role", "", "viewer, operator or admin")
+	completes(cmd, "role", "viewer", "operator", "admin")
 	cmd.Flags().StringSliceVar(&request.Packs, "pack", nil, "only for this pack; may be given several times")
 	cmd.Flags().StringVar(&expires, "expires", "", "let nobody in after so long, as 30d or 12h (default: never)")
 	cmd.Flags().StringVar(&request.Name, "name", "", "what it is for (default: the role)")
@@ -110,6 +111,9 @@ func packsText(packs []string) string {
 func expiryText(at *time.Time) string {
 	if at == nil {
 		return "never"
+	}
+	if at.Before(time.Now()) {
+		return "expired " + stamp(at)
 	}
 	return stamp(at)
 }

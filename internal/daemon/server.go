@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -88,15 +89,33 @@ func takeServerLock(dataDir string) (unlock func(), err error) {
 	return func() { _ = f.Close() }, nil // closing is what unlocks
 }
 
-// ensureToken returns the data directory's token, and makes one on first use.
-func ensureToken(dataDir string) (string, error) {
+// ensureToken returns the data directory's token, and makes one on first use. A file that others may read is taken from them,
+// and log is told: they may have read it.
+func ensureToken(dataDir string, log *slog.Logger) (string, error) {
 	path := filepath.Join(dataDir, tokenFile)
 	token, err := readToken(path)
+	if err == nil {
+		return token, closeToOthers(path, log)
+	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		return token, err
+		return "", err
 	}
 	token = secret.NewToken()
 	return token, writeFile(path, token+"\n", 0o600)
+}
+
+func closeToOthers(path string, log *slog.Logger) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	mode := info.Mode().Perm()
+	if mode&0o077 == 0 {
+		return nil
+	}
+	log.Warn("others than its owner could read or replace the server's token, and now can't: who has read it is let in until you remove "+
+		"the file and start the server again", "file", path, "mode", fmt.Sprintf("%#o", mode))
+	return os.Chmod(path, 0o600)
 }
 
 // maxTokenBytes bounds what is read of a token's file. A header of a request could not hold more.

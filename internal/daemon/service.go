@@ -22,7 +22,7 @@ func (p *Parts) Server(ctx context.Context, ready func(Server)) error {
 		return err
 	}
 	defer unlock()
-	token, err := ensureToken(p.cfg.DataDir)
+	token, err := ensureToken(p.cfg.DataDir, p.log)
 	if err != nil {
 		return fmt.Errorf("token: %w", err)
 	}

@@ -28,7 +28,7 @@ func (p *Parts) Up(ctx context.Context, hurry <-chan struct{}, ready func(Server
 		return err
 	}
 	defer unlock()
-	token, err := ensureToken(p.cfg.DataDir)
+	token, err := ensureToken(p.cfg.DataDir, p.log)
 	if err != nil {
 		return fmt.Errorf("token: %w", err)
 	}

@@ -11,7 +11,7 @@ export async function tokens(box, { signal }) {
   const load = async () => {
     const { items } = await get("tokens", signal);
     update(list, table(["Token", "For", "Role", "Packs", "Expires", "Used", "Created by", ""], items.map((t) => [
-      String(t.id), t.name, t.role, t.packs.join(", ") || "all", t.expires_at ? when(t.expires_at) : "never",
+      String(t.id), t.name, t.role, t.packs.join(", ") || "all", t.expires_at ? [new Date(t.expires_at) < new Date() ? "expired " : "", when(t.expires_at)] : "never",
       t.last_used_at ? when(t.last_used_at) : "never", t.created_by,
       act("Revoke", async () => {
         if (!confirm(`Revoke the token ${t.id} (${t.name})? Who bears it is not let in any more.`)) return;
