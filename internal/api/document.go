@@ -40,9 +40,8 @@ func methods(item *huma.PathItem) map[string]*huma.Operation {
 	return all
 }
 
-// completeStatuses documents what follows from the form of an operation: whoever has a token may have a wrong one, or use it too
-// often, what
-// has a body may have one that is too large, and what is named may not be there.
+// completeStatuses documents what follows from the form of an operation: whoever has a token may have a wrong one, or use it
+// too often, what has a body may have one that is too large, and what is named may not be there.
 func completeStatuses(op *huma.Operation) {
 	statuses := []int{http.StatusUnprocessableEntity, http.StatusInternalServerError}
 	if _, guarded := op.Metadata[accessKey]; guarded {

@@ -64,8 +64,9 @@ type Broker interface {
 	// than s.Prefetch are unsettled at once. Consumers of one queue compete: each message goes to one of them.
 	//
 	// It returns nil after ctx has ended and handle has returned. What is unsettled then goes back to the queue at
-	// its old place, marked as redelivered, and what is published from then on is not delivered here. A lost connection does not end it: it declares, binds and goes on when
-	// the connection is back. It returns an error only for a subscription that can't be had.
+	// its old place, marked as redelivered, and what is published from then on is not delivered here. A lost
+	// connection does not end it: it declares, binds and goes on when the connection is back. It returns an error only
+	// for a subscription that can't be had.
 	Consume(ctx context.Context, s Subscription, handle Handler) error
 }
 
